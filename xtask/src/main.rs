@@ -1,2 +1,25 @@
-//! Development tasks.
-fn main() {}
+//! Development tasks: `cargo xtask demo` and `cargo xtask test`, the two commands of the README.
+
+mod demo;
+mod packages;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["demo"] => demo::run(),
+        ["test"] => test::run(),
+        _ => Err("usage: cargo xtask demo|test".to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            shell::say(&format!("xtask: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}

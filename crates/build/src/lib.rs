@@ -1,1 +1,24 @@
-//! TODO
+//! Runs a plan: schedules stages, asks the cache, executes steps, emits events, returns an image.
+//!
+//! Invariant: no Dockerfile syntax and no terminal; nothing is printed.
+//! Invariant: nothing is materialised before somebody needs it. A stage is a list of layers; files
+//! are unpacked only for a RUN, and headers are read only for a step that was not cached.
+//! Invariant: a step that failed leaves nothing in the store; steps that finished stay cached.
+
+pub mod copy;
+mod engine;
+mod error;
+mod event;
+mod image;
+mod materialise;
+mod mounts;
+mod op;
+mod state;
+mod time;
+mod workbench;
+
+pub use engine::run;
+pub use error::{BuildError, StepError};
+pub use event::{Event, VertexId};
+pub use image::{Image, ImageLayer, LayerOrigin, local_blob};
+pub use workbench::{Secrets, Workbench};

@@ -1,0 +1,283 @@
+//! The scheduler: one thread a stage; a step waits only for the stage that it reads.
+
+use crate::{
+    BuildError, Event, Image, ImageLayer, LayerOrigin, StepError, VertexId, Workbench,
+    image::assemble, op, state::State,
+};
+use std::{
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
+};
+use strake_diag::Span;
+use strake_oci::{Descriptor, History, media_type};
+use strake_plan::{Base, BaseImage, ContentId, Op, Origin, Plan, Source, Stage, StageId, Step};
+
+/// Runs `plan` and returns the image of its target stage.
+///
+/// Stages run side by side. When one fails, the others stop at their next step and the first
+/// failure is returned.
+pub fn run(
+    plan: &Plan,
+    bench: &Workbench,
+    emit: &(dyn Fn(Event) + Sync),
+) -> Result<Image, BuildError> {
+    let engine = Engine {
+        plan,
+        bench,
+        emit,
+        done: Mutex::new(vec![None; plan.stages.len()]),
+        changed: Condvar::new(),
+        first_error: Mutex::new(None),
+        vertices: vertices(plan),
+    };
+    thread::scope(|scope| {
+        for id in 0..plan.stages.len() {
+            let engine = &engine;
+            scope.spawn(move || engine.stage(StageId(id)));
+        }
+    });
+    if let Some(error) = lock(&engine.first_error).take() {
+        return Err(error);
+    }
+    let state = lock(&engine.done)[plan.target.0].clone();
+    match state {
+        Some(Finished::Ok(state)) => {
+            Ok(assemble(&plan.stages[plan.target.0], State::clone(&state)))
+        }
+        Some(Finished::Failed) | None => Err(BuildError::Cancelled),
+    }
+}
+
+pub(crate) struct Engine<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) bench: &'a Workbench,
+    pub(crate) emit: &'a (dyn Fn(Event) + Sync),
+    done: Mutex<Vec<Option<Finished>>>,
+    changed: Condvar,
+    first_error: Mutex<Option<BuildError>>,
+    /// First vertex of each stage.
+    vertices: Vec<usize>,
+}
+
+#[derive(Clone)]
+enum Finished {
+    Ok(Arc<State>),
+    Failed,
+}
+
+/// A step in its place.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'a> {
+    pub(crate) stage: &'a Stage,
+    pub(crate) step: &'a Step,
+    pub(crate) vertex: VertexId,
+}
+
+impl Engine<'_> {
+    fn stage(&self, id: StageId) {
+        let stage = &self.plan.stages[id.0];
+        let finished = match self.steps(id, stage) {
+            Ok(state) => Finished::Ok(Arc::new(state)),
+            Err((error, span, text)) => {
+                self.bench.fail();
+                self.record(error, span, stage, text);
+                Finished::Failed
+            }
+        };
+        lock(&self.done)[id.0] = Some(finished);
+        self.changed.notify_all();
+    }
+
+    /// Keeps the first failure that is not merely another's consequence.
+    fn record(&self, error: StepError, span: Span, stage: &Stage, text: String) {
+        let mut first = lock(&self.first_error);
+        if first.is_some() || matches!(error, StepError::Stopped) {
+            return;
+        }
+        *first = Some(if self.bench.cancel.is_cancelled() {
+            BuildError::Cancelled
+        } else {
+            BuildError::Step { span, stage: stage.name.clone(), text, error: Box::new(error) }
+        });
+    }
+
+    /// The finished stage; waits for it.
+    pub(crate) fn wait(&self, id: StageId) -> Result<Arc<State>, StepError> {
+        let mut done = lock(&self.done);
+        loop {
+            match &done[id.0] {
+                Some(Finished::Ok(state)) => return Ok(Arc::clone(state)),
+                Some(Finished::Failed) => return Err(StepError::Stopped),
+                None => {
+                    done = self.changed.wait(done).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    fn steps(&self, id: StageId, stage: &Stage) -> Result<State, (StepError, Span, String)> {
+        let base = |error| (error, stage.span, format!("FROM {}", base_name(&stage.base)));
+        let mut vertex = self.vertices[id.0];
+        let total = 1 + stage.steps.iter().filter(|it| has_vertex(it)).count();
+        let mut state = self.base(stage, VertexId(vertex), total).map_err(base)?;
+        let mut number = 1;
+        for step in &stage.steps {
+            let at = At { stage, step, vertex: VertexId(vertex + 1) };
+            if has_vertex(step) {
+                vertex += 1;
+                number += 1;
+            }
+            let name = format!("[{} {number}/{total}] {}", stage.name, step.text);
+            self.step(at, &name, &mut state).map_err(|it| (it, step.span, step.text.clone()))?;
+        }
+        Ok(state)
+    }
+
+    fn base(&self, stage: &Stage, vertex: VertexId, total: usize) -> Result<State, StepError> {
+        match &stage.base {
+            Base::Scratch => Ok(State::scratch()),
+            Base::Stage(id) => self.wait(*id).map(|it| State::clone(&it)),
+            Base::Image(image) => {
+                let name = format!("[{} 1/{total}] FROM {}", stage.name, image.written);
+                (self.emit)(Event::Started { vertex, name });
+                let state = from_image(image)?;
+                (self.emit)(Event::Done { vertex });
+                Ok(state)
+            }
+        }
+    }
+
+    fn step(&self, at: At<'_>, name: &str, state: &mut State) -> Result<(), StepError> {
+        if self.bench.has_failed() {
+            return Err(StepError::Stopped);
+        }
+        if let Op::Config = at.step.op {
+            state.history.push(history(at.step, true));
+            return Ok(());
+        }
+        // A step is shown when it begins, not while it waits for what it reads.
+        for id in reads(&at.step.op) {
+            self.wait(id)?;
+        }
+        (self.emit)(Event::Started { vertex: at.vertex, name: name.to_owned() });
+        match op::execute(self, at, state) {
+            Ok(layer) => {
+                state.push(layer);
+                state.history.push(history(at.step, false));
+                (self.emit)(Event::Done { vertex: at.vertex });
+                Ok(())
+            }
+            Err(error) => {
+                let error = if self.bench.cancel.is_cancelled() { StepError::Stopped } else { error };
+                (self.emit)(Event::Failed { vertex: at.vertex, error: error.to_string() });
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The stages whose files an op reads besides its own root.
+fn reads(op: &Op) -> Vec<StageId> {
+    let stage = |source: &Source| match source {
+        Source::Stage(id) => Some(*id),
+        Source::Context | Source::Named(_) => None,
+    };
+    match op {
+        Op::Copy(copy) => stage(&copy.from).into_iter().collect(),
+        Op::Run(run) => run
+            .mounts
+            .iter()
+            .filter_map(|it| match &it.kind {
+                strake_plan::MountKind::Bind { from, .. } => stage(from),
+                strake_plan::MountKind::Cache { from: Some((from, _)), .. } => stage(from),
+                _ => None,
+            })
+            .collect(),
+        Op::Fetch(_) | Op::Workdir(_) | Op::Config => Vec::new(),
+    }
+}
+
+fn has_vertex(step: &Step) -> bool {
+    !matches!(step.op, Op::Config)
+}
+
+fn base_name(base: &Base) -> &str {
+    match base {
+        Base::Scratch => "scratch",
+        Base::Stage(_) => "an earlier stage",
+        Base::Image(image) => &image.written,
+    }
+}
+
+fn history(step: &Step, empty_layer: bool) -> History {
+    History {
+        created_by: Some(step.created_by.clone()),
+        comment: Some("buildkit.dockerfile.v0".to_owned()),
+        empty_layer,
+        ..History::default()
+    }
+}
+
+/// The first vertex of each stage: one for FROM and one a step that does something.
+fn vertices(plan: &Plan) -> Vec<usize> {
+    let mut next = 1;
+    let mut first = Vec::new();
+    for stage in &plan.stages {
+        first.push(next);
+        next += 1 + stage.steps.iter().filter(|it| has_vertex(it)).count();
+    }
+    first
+}
+
+/// The layers of a base, none of them fetched.
+fn from_image(image: &BaseImage) -> Result<State, StepError> {
+    let config = &image.config.value;
+    let origin = match &image.origin {
+        Origin::Registry(reference) => LayerOrigin::Registry(reference.clone()),
+        Origin::Layout(folder) => LayerOrigin::Layout(folder.clone()),
+        Origin::Store => LayerOrigin::Store,
+    };
+    let (blobs, diff_ids) = (&image.manifest.value.layers, &config.rootfs.diff_ids);
+    if blobs.len() != diff_ids.len() {
+        return Err(StepError::Unsupported {
+            what: format!(
+                "a base image with {} layers and {} diff ids ({})",
+                blobs.len(),
+                diff_ids.len(),
+                image.written
+            ),
+            instead: "the image is damaged or not a container image: use another one",
+        });
+    }
+    let mut state = State::scratch();
+    for (descriptor, diff_id) in blobs.iter().zip(diff_ids) {
+        state.push(ImageLayer {
+            diff_id: *diff_id,
+            descriptor: Descriptor {
+                media_type: oci_layer(&descriptor.media_type).to_owned(),
+                ..descriptor.clone()
+            },
+            content: ContentId::of_base(*diff_id),
+            created: None,
+            origin: origin.clone(),
+        });
+    }
+    state.history.clone_from(&config.history);
+    state.extra.clone_from(&config.extra);
+    state.author.clone_from(&config.author);
+    Ok(state)
+}
+
+/// The OCI name of a layer's media type.
+fn oci_layer(docker: &str) -> &str {
+    match docker {
+        media_type::DOCKER_LAYER => media_type::OCI_LAYER,
+        media_type::DOCKER_LAYER_GZIP => media_type::OCI_LAYER_GZIP,
+        media_type::DOCKER_LAYER_ZSTD => media_type::OCI_LAYER_ZSTD,
+        other => other,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

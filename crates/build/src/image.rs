@@ -1,0 +1,104 @@
+//! A finished image, and where its layers are.
+
+use crate::{StepError, Workbench, state::State, time};
+use std::path::PathBuf;
+use strake_oci::{
+    Descriptor, DiffId, ImageConfig, Manifest, Raw, Reference, RootFs, media_type,
+};
+use strake_plan::{ContentId, Stage};
+
+/// A finished image. Base layers may still be where they came from.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The manifest.
+    pub manifest: Raw<Manifest>,
+    /// The config.
+    pub config: Raw<ImageConfig>,
+    /// Base layer first.
+    pub layers: Vec<ImageLayer>,
+}
+
+/// A finished layer.
+#[derive(Clone, Debug)]
+pub struct ImageLayer {
+    /// SHA-256 of its tar.
+    pub diff_id: DiffId,
+    /// Its blob, under an OCI media type.
+    pub descriptor: Descriptor,
+    /// Identity of what it holds.
+    pub content: ContentId,
+    /// Seconds since 1970, where it was made here.
+    pub created: Option<i64>,
+    /// Where the blob is.
+    pub origin: LayerOrigin,
+}
+
+/// Where a layer's blob is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LayerOrigin {
+    /// In the store.
+    Store,
+    /// In a registry's repository: not fetched before somebody has to read it.
+    Registry(Reference),
+    /// In an OCI layout folder.
+    Layout(PathBuf),
+}
+
+/// The path of a layer's blob, fetched into the store first where it is remote.
+pub fn local_blob(layer: &ImageLayer, bench: &Workbench) -> Result<PathBuf, StepError> {
+    let digest = &layer.descriptor.digest;
+    if let Some(path) = bench.store.blob(digest) {
+        return Ok(path);
+    }
+    let _only_one = bench.store.lock(&format!("blob {digest}"))?;
+    if let Some(path) = bench.store.blob(digest) {
+        return Ok(path);
+    }
+    match &layer.origin {
+        LayerOrigin::Store => Err(StepError::BlobMissing { digest: *digest }),
+        LayerOrigin::Layout(folder) => {
+            let layout = strake_registry::layout::Layout::open(folder)?;
+            Ok(layout.blob_path(&layer.descriptor)?)
+        }
+        LayerOrigin::Registry(reference) => {
+            let dir = bench.store.temp_dir("pull")?;
+            let file = dir.path().join("blob");
+            bench.client.pull_blob(reference, &layer.descriptor, &file, &|_| ())?;
+            Ok(bench.store.insert_blob(&file, digest)?)
+        }
+    }
+}
+
+/// Config and manifest of the target stage.
+pub(crate) fn assemble(stage: &Stage, state: State) -> Image {
+    let State { layers, root: _, mut history, extra, author } = state;
+    let times: Vec<Option<String>> = layers.iter().map(|it| it.created.map(time::rfc3339)).collect();
+    let created = time::fill_history(&mut history, &times);
+    let config = Raw::write(ImageConfig {
+        author: stage.author.clone().or(author),
+        architecture: stage.platform.architecture.clone(),
+        variant: stage.platform.variant.clone(),
+        config: stage.config.clone(),
+        created,
+        history,
+        os: stage.platform.os.clone(),
+        os_version: stage.platform.os_version.clone(),
+        rootfs: RootFs {
+            diff_ids: layers.iter().map(|it| it.diff_id).collect(),
+            ..RootFs::default()
+        },
+        extra,
+    });
+    let manifest = Raw::write(Manifest {
+        schema_version: 2,
+        media_type: Some(media_type::OCI_MANIFEST.to_owned()),
+        config: Descriptor::new(
+            media_type::OCI_CONFIG,
+            config.digest(),
+            config.bytes.len() as u64,
+        ),
+        layers: layers.iter().map(|it| it.descriptor.clone()).collect(),
+        annotations: std::collections::BTreeMap::new(),
+    });
+    Image { manifest, config, layers }
+}

@@ -1,0 +1,65 @@
+//! Indexes and snapshots of layers, made when somebody needs them.
+
+use crate::{ImageLayer, StepError, Workbench, local_blob};
+use std::{fs::File, io::BufReader, path::PathBuf, sync::Arc};
+use strake_layer::{Form, Index, Tree};
+use strake_sandbox::Privilege;
+
+/// The merged view of a stack of layers.
+pub(crate) fn tree(layers: &[ImageLayer], bench: &Workbench) -> Result<Tree, StepError> {
+    let indexes: Vec<Arc<Index>> =
+        layers.iter().map(|it| index(it, bench)).collect::<Result<_, _>>()?;
+    Ok(Tree::stack(&indexes))
+}
+
+/// The index of a layer; its blob's headers are read where it is not known yet.
+fn index(layer: &ImageLayer, bench: &Workbench) -> Result<Arc<Index>, StepError> {
+    if let Some(index) = bench.store.index(&layer.diff_id)? {
+        return Ok(index);
+    }
+    let _only_one = bench.store.lock(&format!("index {}", layer.diff_id))?;
+    if let Some(index) = bench.store.index(&layer.diff_id)? {
+        return Ok(index);
+    }
+    let blob = BufReader::with_capacity(1 << 20, File::open(local_blob(layer, bench)?)?);
+    let index = strake_layer::read_index(blob, Some(layer.diff_id))?;
+    bench.store.insert_index(&layer.diff_id, &index)?;
+    Ok(Arc::new(index))
+}
+
+/// Overlay-ready folders of the layers, in the order of `layers`.
+pub(crate) fn snapshots(
+    layers: &[ImageLayer],
+    bench: &Workbench,
+) -> Result<Vec<PathBuf>, StepError> {
+    layers.iter().map(|it| snapshot(it, bench)).collect()
+}
+
+fn snapshot(layer: &ImageLayer, bench: &Workbench) -> Result<PathBuf, StepError> {
+    let (form, name) = form(&bench.privilege);
+    if let Some(path) = bench.store.snapshot(name, &layer.diff_id) {
+        return Ok(path);
+    }
+    let _only_one = bench.store.lock(&format!("snapshot {name} {}", layer.diff_id))?;
+    if let Some(path) = bench.store.snapshot(name, &layer.diff_id) {
+        return Ok(path);
+    }
+    let blob = BufReader::with_capacity(1 << 20, File::open(local_blob(layer, bench)?)?);
+    let dir = bench.store.temp_dir("unpack")?;
+    let root = dir.path().join("root");
+    fs_err::create_dir(&root)?;
+    let index = strake_layer::unpack(blob, Some(layer.diff_id), &root, form)?;
+    if bench.store.index(&layer.diff_id)?.is_none() {
+        bench.store.insert_index(&layer.diff_id, &index)?;
+    }
+    Ok(bench.store.insert_snapshot(name, &layer.diff_id, &root)?)
+}
+
+/// How snapshots look for this privilege, and the name of that form in the store.
+pub(crate) fn form(privilege: &Privilege) -> (Form, &'static str) {
+    match privilege {
+        Privilege::Root => (Form::Root, "root"),
+        Privilege::SubIds => (Form::SubIds, "subids"),
+        Privilege::SingleId | Privilege::None { .. } => (Form::SingleId, "single"),
+    }
+}

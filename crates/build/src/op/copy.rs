@@ -1,0 +1,88 @@
+//! COPY and ADD of local files: what is copied, and where to.
+
+use super::Made;
+use crate::{
+    StepError,
+    copy::{self, Selection, SourceTree},
+    engine::Engine,
+    materialise, mounts,
+    state::State,
+};
+use strake_layer::Tree;
+use strake_plan::{CopyOp, Source};
+
+/// A COPY whose sources have been looked up.
+pub(crate) struct Prepared<'a> {
+    op: &'a CopyOp,
+    selection: Selection,
+}
+
+impl<'a> Prepared<'a> {
+    pub(crate) fn new(engine: &Engine<'_>, op: &'a CopyOp) -> Result<Prepared<'a>, StepError> {
+        let selection = match &op.from {
+            Source::Context => {
+                let context = engine.bench.context.as_ref();
+                let none = || StepError::NoContext { name: "context".to_owned() };
+                copy::select(op, &SourceTree::Context(context.ok_or_else(none)?))?
+            }
+            Source::Named(name) => {
+                let context = engine.bench.named.get(name);
+                let none = || StepError::NoContext { name: name.clone() };
+                copy::select(op, &SourceTree::Context(context.ok_or_else(none)?))?
+            }
+            Source::Stage(id) => {
+                let state = engine.wait(*id)?;
+                let tree = materialise::tree(&state.layers, engine.bench)?;
+                let layers = state.layers.clone();
+                let bench = engine.bench;
+                let folders = move || materialise::snapshots(&layers, bench);
+                copy::select(op, &SourceTree::Stage { tree: &tree, folders: &folders })?
+            }
+        };
+        Ok(Prepared { op, selection })
+    }
+
+    pub(crate) fn records(&self) -> Result<Vec<(String, String)>, StepError> {
+        Ok(self.selection.records()?)
+    }
+
+    pub(crate) fn run(&self, engine: &Engine<'_>, state: &State) -> Result<Made, StepError> {
+        let below = if self.op.link {
+            Tree::stack(&[])
+        } else {
+            materialise::tree(&state.layers, engine.bench)?
+        };
+        self.onto(engine, &below, &state.layers)
+    }
+
+    /// The changes that the copy makes to `below`.
+    pub(crate) fn onto(
+        &self,
+        engine: &Engine<'_>,
+        below: &Tree,
+        names: &[crate::ImageLayer],
+    ) -> Result<Made, StepError> {
+        let now = (engine.bench.clock)();
+        let owner = match &self.op.chown {
+            None => None,
+            Some(written) => Some(self.owner(engine, written, names)?),
+        };
+        let scratch = engine.bench.store.temp_dir("copy")?;
+        let changes = copy::changes(self.op, &self.selection, below, owner, now, scratch.path())?;
+        Ok(Made { changes, snapshot: None, guard: Some(scratch), window: (now, now) })
+    }
+
+    fn owner(
+        &self,
+        engine: &Engine<'_>,
+        written: &str,
+        names: &[crate::ImageLayer],
+    ) -> Result<(u32, u32), StepError> {
+        if let Some(numbers) = strake_rootfs::numeric_owner(written) {
+            return Ok(numbers);
+        }
+        let tree = materialise::tree(names, engine.bench)?;
+        let (passwd, group) = mounts::user_files(&tree);
+        Ok(strake_rootfs::lookup_chown(passwd, group, written)?)
+    }
+}

@@ -1,0 +1,159 @@
+//! One file per op. Here: look-up, early cutoff, packing, storing.
+
+pub(crate) mod copy;
+mod run;
+mod workdir;
+
+use crate::{
+    Event, ImageLayer, LayerOrigin, StepError,
+    engine::{At, Engine},
+    state::State,
+};
+use std::path::PathBuf;
+use strake_cache::{LayerRecord, StepResult, explain};
+use strake_layer::{Change, PackOptions};
+use strake_oci::DiffId;
+use strake_plan::{ContentId, KeyRecord, Op, step_key};
+
+/// What a step made, before it is a layer.
+pub(crate) struct Made {
+    /// The layer's content.
+    pub(crate) changes: Vec<Change>,
+    /// The same as an overlay-ready folder, where there is one.
+    pub(crate) snapshot: Option<PathBuf>,
+    /// Kept until the changes are packed.
+    pub(crate) guard: Option<strake_cache::TempDir>,
+    /// Seconds since 1970, first and last: times within count as "now".
+    pub(crate) window: (i64, i64),
+}
+
+/// Returns the layer of the step: a stored one where the key is known or the content is equal.
+pub(crate) fn execute(
+    engine: &Engine<'_>,
+    at: At<'_>,
+    state: &State,
+) -> Result<ImageLayer, StepError> {
+    match &at.step.op {
+        Op::Run(op) => {
+            let sources = run::sources(engine, op)?;
+            cached(engine, at, state, &sources, || run::run(engine, at, op, state))
+        }
+        Op::Copy(op) => {
+            let prepared = copy::Prepared::new(engine, op)?;
+            cached(engine, at, state, &prepared.records()?, || prepared.run(engine, state))
+        }
+        Op::Workdir(op) => cached(engine, at, state, &[], || workdir::run(engine, op, state)),
+        Op::Fetch(op) => Err(StepError::Unsupported {
+            what: format!("ADD of a remote file ({})", op.url),
+            instead: "download it in a RUN, or before the build and COPY it",
+        }),
+        Op::Config => unreachable!("the engine handles metadata itself"),
+    }
+}
+
+fn cached(
+    engine: &Engine<'_>,
+    at: At<'_>,
+    state: &State,
+    sources: &[(String, String)],
+    make: impl FnOnce() -> Result<Made, StepError>,
+) -> Result<ImageLayer, StepError> {
+    let bench = engine.bench;
+    let record = step_key(&at.step.op, state.root, &at.stage.platform, sources);
+    let key = record.key();
+    let may_hit = bench.may_hit(&at.stage.name);
+    if may_hit && let Some(layer) = look_up(engine, &key) {
+        (engine.emit)(Event::Cached { vertex: at.vertex });
+        return Ok(layer);
+    }
+    // Concurrent builds that need the same step wait here for the one that makes it.
+    let _only_one = bench.store.lock(&format!("step {key}"))?;
+    if may_hit && let Some(layer) = look_up(engine, &key) {
+        (engine.emit)(Event::Cached { vertex: at.vertex });
+        return Ok(layer);
+    }
+    let slot = format!("{} {}", at.stage.name, at.step.text);
+    let reason = explain(bench.store.last_record(&slot).as_ref(), &record);
+    tracing_miss(engine, at, &reason);
+    let began = std::time::Instant::now();
+    let made = make()?;
+    let layer = store(engine, state, made)?;
+    let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    finish(engine, &key, &slot, record, &layer, millis)?;
+    Ok(layer)
+}
+
+fn tracing_miss(engine: &Engine<'_>, at: At<'_>, reason: &strake_cache::MissReason) {
+    (engine.emit)(Event::Missed { vertex: at.vertex, reason: reason.to_string() });
+}
+
+fn finish(
+    engine: &Engine<'_>,
+    key: &strake_plan::StepKey,
+    slot: &str,
+    record: KeyRecord,
+    layer: &ImageLayer,
+    millis: u64,
+) -> Result<(), StepError> {
+    let store = &engine.bench.store;
+    store.insert_last(slot, &record)?;
+    let result = StepResult {
+        layer: Some(layer.diff_id),
+        content: Some(layer.content),
+        record,
+        millis,
+    };
+    Ok(store.insert_step(key, &result)?)
+}
+
+fn look_up(engine: &Engine<'_>, key: &strake_plan::StepKey) -> Option<ImageLayer> {
+    let result = engine.bench.store.step(key)?;
+    stored(engine, result.layer?)
+}
+
+fn stored(engine: &Engine<'_>, diff_id: DiffId) -> Option<ImageLayer> {
+    let record = engine.bench.store.layer(&diff_id, engine.bench.compression)?;
+    Some(image_layer(&record))
+}
+
+fn image_layer(record: &LayerRecord) -> ImageLayer {
+    ImageLayer {
+        diff_id: record.diff_id,
+        descriptor: record.descriptor.clone(),
+        content: record.content,
+        created: Some(record.created),
+        origin: LayerOrigin::Store,
+    }
+}
+
+/// Packs and stores a layer, or finds the stored one that holds the same.
+fn store(engine: &Engine<'_>, state: &State, made: Made) -> Result<ImageLayer, StepError> {
+    let bench = engine.bench;
+    let Made { changes, snapshot, guard, window } = made;
+    let dir = bench.store.temp_dir("pack")?;
+    let options = PackOptions { compression: bench.compression, threads: bench.threads };
+    let packed = strake_layer::pack(&changes, &options, dir.path())?;
+    let content = ContentId(strake_layer::content_id(&packed.index, Some(window)));
+    if let Some(equal) = bench.store.equal_layer(state.root, content)
+        && let Some(layer) = stored(engine, equal)
+    {
+        return Ok(layer);
+    }
+    bench.store.insert_blob(&packed.file, &packed.descriptor.digest)?;
+    bench.store.insert_index(&packed.diff_id, &packed.index)?;
+    if let Some(folder) = snapshot {
+        let (_, form) = crate::materialise::form(&bench.privilege);
+        bench.store.insert_snapshot(form, &packed.diff_id, &folder)?;
+    }
+    drop(guard);
+    let record = LayerRecord {
+        diff_id: packed.diff_id,
+        descriptor: packed.descriptor,
+        compression: bench.compression,
+        content,
+        created: window.1,
+    };
+    bench.store.insert_layer(&record)?;
+    bench.store.insert_equal(state.root, content, packed.diff_id)?;
+    Ok(image_layer(&record))
+}

@@ -1,0 +1,37 @@
+//! What a stage consists of at some point: layers, identity, history.
+
+use crate::image::ImageLayer;
+use strake_oci::History;
+use strake_plan::RootId;
+
+/// A stage after some of its steps.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    /// Base layer first.
+    pub(crate) layers: Vec<ImageLayer>,
+    /// Identity of what the layers hold.
+    pub(crate) root: RootId,
+    /// The base's history and one entry a step.
+    pub(crate) history: Vec<History>,
+    /// Fields of the base's config that no instruction sets.
+    pub(crate) extra: std::collections::BTreeMap<String, serde_json::Value>,
+    /// The base's author.
+    pub(crate) author: Option<String>,
+}
+
+impl State {
+    pub(crate) fn scratch() -> State {
+        State {
+            layers: Vec::new(),
+            root: RootId::scratch(),
+            history: Vec::new(),
+            extra: std::collections::BTreeMap::new(),
+            author: None,
+        }
+    }
+
+    pub(crate) fn push(&mut self, layer: ImageLayer) {
+        self.root = self.root.with(layer.content);
+        self.layers.push(layer);
+    }
+}

@@ -1,0 +1,69 @@
+//! What a build works with: everything from outside that is not in the plan.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    sync::atomic::{AtomicBool, Ordering},
+};
+use strake_cache::Store;
+use strake_context::Context;
+use strake_layer::Compression;
+use strake_registry::Client;
+use strake_sandbox::{CancelToken, Privilege};
+
+/// Values of secrets by id. They reach a RUN and nothing else.
+pub type Secrets = BTreeMap<String, Vec<u8>>;
+
+/// Everything from outside: store, contexts, registry, clock.
+pub struct Workbench {
+    /// Where finished steps and blobs are kept.
+    pub store: Store,
+    /// The main context.
+    pub context: Option<Context>,
+    /// Named contexts that are local directories.
+    pub named: BTreeMap<String, Context>,
+    /// For base layers.
+    pub client: Client,
+    /// What the sandbox may do here.
+    pub privilege: Privilege,
+    /// Whether overlayfs works in the store; otherwise roots are copied.
+    pub overlay: bool,
+    /// For `RUN --mount=type=secret`.
+    pub secrets: Secrets,
+    /// `--no-cache`.
+    pub no_cache: bool,
+    /// `--no-cache-filter`: names of stages.
+    pub no_cache_filter: Vec<String>,
+    /// How new layers are compressed.
+    pub compression: Compression,
+    /// Threads for packing.
+    pub threads: usize,
+    /// Seconds since 1970: the time of what is made now.
+    pub clock: fn() -> i64,
+    /// Content of `/etc/resolv.conf` during a RUN.
+    pub resolv_conf: Vec<u8>,
+    /// Lines added to `/etc/hosts` during a RUN.
+    pub extra_hosts: Vec<u8>,
+    /// Limit of `/dev/shm`, in bytes.
+    pub shm_size: Option<u64>,
+    /// Variables that every RUN gets without their being in its key. Empty as a rule.
+    pub host_env: Vec<(OsString, OsString)>,
+    /// Ends the build early.
+    pub cancel: CancelToken,
+    /// Set when a stage has failed: the others stop at their next step.
+    pub failed: AtomicBool,
+}
+
+impl Workbench {
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst) || self.cancel.is_cancelled()
+    }
+
+    pub(crate) fn may_hit(&self, stage: &str) -> bool {
+        !self.no_cache && !self.no_cache_filter.iter().any(|it| it.eq_ignore_ascii_case(stage))
+    }
+}

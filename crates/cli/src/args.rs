@@ -1,0 +1,235 @@
+//! What can be typed. Names and meanings are those of `docker buildx build`.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Container images from Dockerfiles: no daemon, no BuildKit, no privileges.
+#[derive(Debug, Parser)]
+#[command(name = "strake", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Everything that strake does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build an image from a Dockerfile
+    Build(Box<BuildArgs>),
+    /// Show what the store holds
+    Du(DuArgs),
+    /// Remove from the store what was not used lately
+    Prune(PruneArgs),
+    /// Say what a RUN can do on this machine
+    Doctor(StoreArgs),
+}
+
+/// Where the store is.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// Folder of the store
+    /// [default: $STRAKE_STORE, $XDG_CACHE_HOME/strake, ~/.cache/strake or /var/tmp/strake-UID]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+/// `strake build`.
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    /// Folder with the files that COPY reads
+    #[arg(value_name = "CONTEXT")]
+    pub(crate) context: String,
+    /// Dockerfile; `-` reads it from standard input [default: CONTEXT/Dockerfile]
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Name of the image, `name[:tag]`; may be repeated
+    #[arg(short = 't', long = "tag", value_name = "NAME")]
+    pub(crate) tags: Vec<String>,
+    /// Stage to build [default: the last one]
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) target: Option<String>,
+    /// Value of an ARG; without `=VALUE` it is taken from the environment
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
+    pub(crate) build_args: Vec<String>,
+    /// Further context: a folder, docker-image://REF or oci-layout://DIR[:TAG|@DIGEST]
+    #[arg(long = "build-context", value_name = "NAME=SOURCE")]
+    pub(crate) build_contexts: Vec<String>,
+    /// Platform of the image, e.g. linux/amd64 [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(crate) platform: Vec<String>,
+    /// Label of the image; may be repeated
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    pub(crate) labels: Vec<String>,
+    /// Secret for RUN --mount=type=secret
+    #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=NAME]")]
+    pub(crate) secrets: Vec<String>,
+    /// Push the image to the registries that its names say
+    #[arg(long)]
+    pub(crate) push: bool,
+    /// Put the image into the store (strake has no daemon to load into)
+    #[arg(long)]
+    pub(crate) load: bool,
+    /// What to write: type=oci|docker|tar|local|image|registry,dest=..; may be repeated
+    #[arg(short = 'o', long = "output", value_name = "type=TYPE[,KEY=VALUE..]")]
+    pub(crate) outputs: Vec<String>,
+    /// Ask the registry for base images even if the store has an image of that name
+    #[arg(long)]
+    pub(crate) pull: bool,
+    /// Use no finished step of an earlier build
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Use no finished step of these stages
+    #[arg(long, value_name = "STAGE,..", value_delimiter = ',')]
+    pub(crate) no_cache_filter: Vec<String>,
+    /// Network of RUN: default, host or none
+    #[arg(long, value_name = "MODE", default_value = "default")]
+    pub(crate) network: String,
+    /// Line for /etc/hosts during RUN, `host:ip` or `host=ip`
+    #[arg(long = "add-host", value_name = "HOST:IP")]
+    pub(crate) add_hosts: Vec<String>,
+    /// Size of /dev/shm during RUN, e.g. 64m
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) shm_size: Option<String>,
+    /// How progress is shown: auto, plain, tty, quiet or rawjson
+    #[arg(long, value_name = "KIND", default_value = "auto", env = "BUILDKIT_PROGRESS")]
+    pub(crate) progress: String,
+    /// Print nothing but the image's digest
+    #[arg(short = 'q', long)]
+    pub(crate) quiet: bool,
+    /// Write the image's digest to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) iidfile: Option<PathBuf>,
+    /// Write what was built, as JSON, to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_file: Option<PathBuf>,
+    /// Registries to speak plain HTTP with (those on localhost need no mention)
+    #[arg(long = "plain-http", value_name = "HOST[:PORT]")]
+    pub(crate) plain_http: Vec<String>,
+    /// Registries whose certificates are not checked
+    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
+    pub(crate) insecure: Vec<String>,
+    /// Say why each step was not found in the cache
+    #[arg(short = 'v', long)]
+    pub(crate) verbose: bool,
+    /// Only `false` is accepted: attestations are not made
+    #[arg(long, value_name = "false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) provenance: Option<String>,
+    /// Only `false` is accepted: attestations are not made
+    #[arg(long, value_name = "false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) sbom: Option<String>,
+    /// How RUN is isolated: namespaces
+    #[arg(long, value_name = "BACKEND", value_parser = ["namespaces"])]
+    pub(crate) sandbox: Option<String>,
+    /// Map one user id only, even where /etc/subuid grants more
+    #[arg(long, hide = true)]
+    pub(crate) single_id: bool,
+    /// Copy roots instead of using overlayfs
+    #[arg(long, hide = true)]
+    pub(crate) no_overlay: bool,
+    /// Flags of buildx that strake knows and does not have.
+    #[command(flatten)]
+    pub(crate) not_here: NotHere,
+    /// Where the store is.
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// Flags that `docker buildx build` has and strake refuses, each with an alternative.
+#[derive(Debug, Args)]
+pub(crate) struct NotHere {
+    #[arg(long, hide = true)]
+    pub(crate) allow: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) annotation: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) attest: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) builder: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) cache_from: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) cache_to: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) call: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) cgroup_parent: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) check: bool,
+    #[arg(long, hide = true)]
+    pub(crate) policy: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) resource: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) ssh: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) ulimit: Vec<String>,
+}
+
+impl NotHere {
+    /// The first flag that was given, and what to do instead.
+    pub(crate) fn first(&self) -> Option<(&'static str, &'static str)> {
+        let NotHere {
+            allow,
+            annotation,
+            attest,
+            builder,
+            cache_from,
+            cache_to,
+            call,
+            cgroup_parent,
+            check,
+            policy,
+            resource,
+            ssh,
+            ulimit,
+        } = self;
+        let table = [
+            (!allow.is_empty(), "--allow", "no step can ask for more than the sandbox gives"),
+            (!annotation.is_empty(), "--annotation", "use --label"),
+            (!attest.is_empty(), "--attest", "make attestations after the push, e.g. with cosign"),
+            (builder.is_some(), "--builder", "leave it out: strake itself is the builder"),
+            (!cache_from.is_empty(), "--cache-from", "keep the --store folder between builds"),
+            (!cache_to.is_empty(), "--cache-to", "keep the --store folder between builds"),
+            (call.is_some(), "--call", "leave it out to build"),
+            (cgroup_parent.is_some(), "--cgroup-parent", "start strake itself in that cgroup"),
+            (*check, "--check", "leave it out to build"),
+            (!policy.is_empty(), "--policy", "pin base images by digest"),
+            (!resource.is_empty(), "--resource", "limit strake itself, e.g. with systemd-run"),
+            (!ssh.is_empty(), "--ssh", "give a deploy key with --secret"),
+            (!ulimit.is_empty(), "--ulimit", "set the limit with ulimit before strake starts"),
+        ];
+        table.into_iter().find(|it| it.0).map(|(_, flag, instead)| (flag, instead))
+    }
+}
+
+/// `strake du`.
+#[derive(Debug, Args)]
+pub(crate) struct DuArgs {
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// List every item, not only the sums
+    #[arg(short = 'v', long)]
+    pub(crate) verbose: bool,
+    /// Where the store is.
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// `strake prune`.
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// Remove the least recently used until the store is no larger, e.g. 10g
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_size: Option<String>,
+    /// Remove what was not used for so long, e.g. 72h or 7d
+    #[arg(long, value_name = "AGE")]
+    pub(crate) older_than: Option<String>,
+    /// Remove everything that no running build uses
+    #[arg(short = 'a', long)]
+    pub(crate) all: bool,
+    /// Where the store is.
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}

@@ -1,0 +1,74 @@
+//! Every environment variable that strake reads, and the only place that reads them.
+
+use std::{env, ffi::OsString, path::PathBuf};
+
+/// Folder of the store.
+pub(crate) const STORE: &str = "STRAKE_STORE";
+/// Base of per-user caches.
+pub(crate) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
+/// Home folder.
+pub(crate) const HOME: &str = "HOME";
+/// Folder of Docker's config.json.
+pub(crate) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// Credentials file of podman and skopeo.
+pub(crate) const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
+/// Where podman keeps its credentials.
+pub(crate) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+/// Certificate bundle.
+pub(crate) const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+/// Where programs are found: newuidmap and credential helpers.
+pub(crate) const PATH: &str = "PATH";
+/// Turns colour off.
+pub(crate) const NO_COLOR: &str = "NO_COLOR";
+
+/// The value, where it is set and not empty.
+pub(crate) fn get(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|it| !it.is_empty())
+}
+
+/// The value as text.
+pub(crate) fn text(name: &str) -> Option<String> {
+    get(name).map(|it| it.to_string_lossy().into_owned())
+}
+
+/// The value as a path.
+pub(crate) fn path(name: &str) -> Option<PathBuf> {
+    get(name).map(PathBuf::from)
+}
+
+/// The folder of the store: flag, variable, the user's cache, `/var/tmp`.
+pub(crate) fn store(flag: Option<PathBuf>, uid: u32) -> PathBuf {
+    flag.or_else(|| path(STORE))
+        .or_else(|| path(XDG_CACHE_HOME).filter(|it| it.is_absolute()).map(|it| it.join("strake")))
+        .or_else(|| {
+            let home = path(HOME).filter(|it| it.is_absolute() && it.is_dir());
+            home.map(|it| it.join(".cache/strake"))
+        })
+        .unwrap_or_else(|| PathBuf::from(format!("/var/tmp/strake-{uid}")))
+}
+
+/// The files that may hold registry credentials, in order of precedence.
+pub(crate) fn credential_files() -> Vec<PathBuf> {
+    let docker = path(DOCKER_CONFIG).or_else(|| path(HOME).map(|it| it.join(".docker")));
+    let candidates = [
+        path(REGISTRY_AUTH_FILE),
+        docker.map(|it| it.join("config.json")),
+        path(XDG_RUNTIME_DIR).map(|it| it.join("containers/auth.json")),
+        path(HOME).map(|it| it.join(".config/containers/auth.json")),
+    ];
+    candidates.into_iter().flatten().filter(|it| it.is_file()).collect()
+}
+
+/// The system's CA bundles that exist here.
+pub(crate) fn ca_bundles() -> Vec<PathBuf> {
+    let known = [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+    ];
+    match path(SSL_CERT_FILE) {
+        Some(file) => vec![file],
+        None => known.iter().map(PathBuf::from).find(|it| it.is_file()).into_iter().collect(),
+    }
+}

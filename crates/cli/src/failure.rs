@@ -1,0 +1,84 @@
+//! What is said when something failed, and the exit code.
+
+use std::fmt;
+
+/// A failure, ready to be shown.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What happened and where; several lines where there is an excerpt.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) hint: Option<String>,
+    /// Exit code: 1 for a failed build, 2 for a wrong call, 130 for Ctrl-C.
+    pub(crate) code: u8,
+}
+
+impl Failure {
+    /// A failed build.
+    pub(crate) fn new(message: impl fmt::Display) -> Failure {
+        Failure { message: message.to_string(), hint: None, code: 1 }
+    }
+
+    /// A call that cannot be meant.
+    pub(crate) fn usage(message: impl fmt::Display) -> Failure {
+        Failure { message: message.to_string(), hint: None, code: 2 }
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub(crate) fn hint(self, hint: impl fmt::Display) -> Failure {
+        Failure { hint: Some(hint.to_string()), ..self }
+    }
+
+    /// Adds what to do, where something is known.
+    #[must_use]
+    pub(crate) fn maybe_hint(self, hint: Option<String>) -> Failure {
+        Failure { hint: hint.or(self.hint), ..self }
+    }
+}
+
+/// The message of an error with those of its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+macro_rules! from_error {
+    ($($type:ty),* $(,)?) => {
+        $(impl From<$type> for Failure {
+            fn from(error: $type) -> Failure {
+                Failure::new(chain(&error))
+            }
+        })*
+    };
+}
+
+from_error!(
+    std::io::Error,
+    strake_cache::StoreError,
+    strake_oci::InvalidReference,
+    strake_oci::InvalidPlatform,
+    strake_export::ExportError,
+    strake_sandbox::EnterError,
+);
+
+impl From<strake_registry::Error> for Failure {
+    fn from(error: strake_registry::Error) -> Failure {
+        Failure::new(chain(&error)).maybe_hint(error.hint())
+    }
+}
+
+impl From<strake_build::StepError> for Failure {
+    fn from(error: strake_build::StepError) -> Failure {
+        Failure::new(chain(&error)).maybe_hint(error.hint())
+    }
+}

@@ -1,0 +1,192 @@
+//! What `strake build` reads before it plans: arguments, contexts, secrets.
+
+use crate::failure::Failure;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+use strake_build::Secrets;
+
+/// `NAME=VALUE`, or `NAME` from the environment (unset there: not given).
+pub(crate) fn build_args(written: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let mut args = Vec::new();
+    for text in written {
+        match text.split_once('=') {
+            Some(("", _)) => {
+                return Err(Failure::usage(format!("--build-arg `{text}` has no name")));
+            }
+            Some((name, value)) => args.push((name.to_owned(), value.to_owned())),
+            None => args.extend(crate::environment::text(text).map(|it| (text.clone(), it))),
+        }
+    }
+    Ok(args)
+}
+
+/// `NAME=VALUE` pairs of `flag`.
+pub(crate) fn pairs(flag: &str, written: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    written
+        .iter()
+        .map(|text| match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+            _ => Err(Failure::usage(format!("{flag} `{text}`: expected NAME=VALUE"))),
+        })
+        .collect()
+}
+
+/// Where a named context is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// A local folder.
+    Folder(PathBuf),
+    /// An image in a registry (or `scratch`).
+    Image(String),
+    /// An OCI layout and what of it.
+    Layout(PathBuf, Option<String>),
+}
+
+/// `--build-context NAME=SOURCE`.
+pub(crate) fn named_contexts(written: &[String]) -> Result<BTreeMap<String, Named>, Failure> {
+    let mut contexts = BTreeMap::new();
+    for (name, source) in pairs("--build-context", written)? {
+        let named = named_context(&source)?;
+        contexts.insert(name.to_ascii_lowercase(), named);
+    }
+    Ok(contexts)
+}
+
+fn named_context(source: &str) -> Result<Named, Failure> {
+    if let Some(image) = source.strip_prefix("docker-image://") {
+        return Ok(Named::Image(image.to_owned()));
+    }
+    if let Some(layout) = source.strip_prefix("oci-layout://") {
+        return Ok(layout_source(layout));
+    }
+    if let Some((scheme, _)) = source.split_once("://") {
+        return Err(Failure::usage(format!("--build-context with {scheme}:// is not supported yet"))
+            .hint("use a folder, docker-image://REF or oci-layout://DIR[:TAG]"));
+    }
+    if source.starts_with("target:") || source.starts_with("input:") {
+        return Err(Failure::usage(format!("--build-context `{source}` needs a bake file"))
+            .hint("build that target first and name its oci-layout://"));
+    }
+    let folder = PathBuf::from(source);
+    if folder.is_dir() {
+        return Ok(Named::Folder(folder));
+    }
+    Err(Failure::usage(format!("--build-context: there is no folder `{source}`"))
+        .hint("an image is written docker-image://REF, a layout oci-layout://DIR[:TAG]"))
+}
+
+/// `DIR`, `DIR:TAG`, `DIR@DIGEST`. A colon belongs to the folder's name where that folder exists.
+fn layout_source(text: &str) -> Named {
+    if Path::new(text).is_dir() {
+        return Named::Layout(PathBuf::from(text), None);
+    }
+    if let Some((folder, digest)) = text.split_once('@') {
+        let folder = match folder.rsplit_once(':') {
+            Some((short, _)) if !Path::new(folder).is_dir() => short,
+            _ => folder,
+        };
+        return Named::Layout(PathBuf::from(folder), Some(digest.to_owned()));
+    }
+    match text.rsplit_once(':') {
+        Some((folder, tag)) => Named::Layout(PathBuf::from(folder), Some(tag.to_owned())),
+        None => Named::Layout(PathBuf::from(text), None),
+    }
+}
+
+/// `--secret id=ID[,src=FILE|,env=NAME][,type=file|env]`.
+pub(crate) fn secrets(written: &[String]) -> Result<Secrets, Failure> {
+    written.iter().map(|it| secret(it)).collect()
+}
+
+fn secret(text: &str) -> Result<(String, Vec<u8>), Failure> {
+    let (mut id, mut file, mut env, mut kind) = (None, None, None, None);
+    for part in text.split(',') {
+        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        match key {
+            "id" => id = Some(value.to_owned()),
+            "src" | "source" => file = Some(PathBuf::from(value)),
+            "env" => env = Some(value.to_owned()),
+            "type" if value == "file" || value == "env" => kind = Some(value.to_owned()),
+            _ => {
+                return Err(Failure::usage(format!("--secret `{text}`: unknown part `{part}`"))
+                    .hint("write id=ID,src=FILE or id=ID,env=NAME"));
+            }
+        }
+    }
+    let id = id
+        .or_else(|| file.as_ref()?.file_name()?.to_str().map(str::to_owned))
+        .or_else(|| env.clone())
+        .ok_or_else(|| Failure::usage(format!("--secret `{text}` has no id")))?;
+    if kind.as_deref() == Some("env") && env.is_none() {
+        env = file.take().map(|it| it.to_string_lossy().into_owned());
+    }
+    let from_env = |name: &str| crate::environment::get(name);
+    let content = match (file, env) {
+        (Some(file), _) => read_secret(&file, &id)?,
+        (None, Some(name)) => from_env(&name)
+            .map(|it| it.into_encoded_bytes())
+            .ok_or_else(|| Failure::new(format!("--secret `{id}`: variable {name} is not set")))?,
+        (None, None) => match from_env(&id) {
+            Some(value) => value.into_encoded_bytes(),
+            None => read_secret(Path::new(&id), &id)?,
+        },
+    };
+    Ok((id, content))
+}
+
+fn read_secret(file: &Path, id: &str) -> Result<Vec<u8>, Failure> {
+    fs_err::read(file).map_err(|error| Failure::new(format!("--secret `{id}`: {error}")))
+}
+
+/// `--add-host HOST:IP` as lines of /etc/hosts.
+pub(crate) fn extra_hosts(written: &[String]) -> Result<Vec<u8>, Failure> {
+    let mut lines = String::new();
+    for text in written {
+        let (host, ip) = text
+            .split_once('=')
+            .or_else(|| text.split_once(':'))
+            .ok_or_else(|| Failure::usage(format!("--add-host `{text}`: expected HOST:IP")))?;
+        let ip = ip.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() || ip.parse::<std::net::IpAddr>().is_err() {
+            return Err(Failure::usage(format!("--add-host `{text}`: expected HOST:IP")));
+        }
+        lines.push_str(&format!("{ip}\t{host}\n"));
+    }
+    Ok(lines.into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Named, extra_hosts, named_context, pairs, secret};
+    use std::path::PathBuf;
+
+    #[test]
+    fn contexts() {
+        assert_eq!(
+            named_context("docker-image://node:20").unwrap(),
+            Named::Image("node:20".to_owned())
+        );
+        assert_eq!(
+            named_context("oci-layout:///no/such:tag").unwrap(),
+            Named::Layout(PathBuf::from("/no/such"), Some("tag".to_owned()))
+        );
+        assert!(named_context("/no/such/folder").is_err());
+        assert!(named_context("https://example.com/x.git").is_err());
+    }
+
+    #[test]
+    fn hosts_and_pairs() {
+        assert_eq!(extra_hosts(&["a:1.2.3.4".to_owned()]).unwrap(), b"1.2.3.4\ta\n");
+        assert_eq!(extra_hosts(&["a=[::1]".to_owned()]).unwrap(), b"::1\ta\n");
+        assert!(extra_hosts(&["a".to_owned()]).is_err());
+        assert!(pairs("--label", &["=x".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn secrets_need_a_source() {
+        assert!(secret("src=/no/such/file").is_err());
+        assert!(secret("id=a,what=b").is_err());
+    }
+}

@@ -1,0 +1,26 @@
+//! Everything that CI checks: formatting, lints, all tests, with the real components they need.
+
+use crate::{
+    packages::install,
+    shell::{run as program, say},
+};
+
+pub(crate) fn run() -> Result<(), String> {
+    install(&[
+        ("busybox", "busybox-static"),
+        ("docker-registry", "docker-registry"),
+        ("skopeo", "skopeo"),
+        ("umoci", "umoci"),
+        ("setpriv", "util-linux"),
+        ("newuidmap", "uidmap"),
+        ("setfattr", "attr"),
+        ("setcap", "libcap2-bin"),
+        ("python3", "python3"),
+    ])?;
+    say("== formatting");
+    program("cargo", &["fmt", "--all", "--check"])?;
+    say("== lints");
+    program("cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+    say("== tests");
+    program("cargo", &["test", "--workspace", "--quiet", "--no-fail-fast"])
+}
