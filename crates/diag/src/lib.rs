@@ -2,13 +2,10 @@
 //!
 //! Invariant: no Dockerfile knowledge, and nothing is printed.
 
-use serde::{Deserialize, Serialize};
+mod diagnostic;
+mod render;
+mod source;
 
-/// A range of bytes in a source text, end exclusive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Span {
-    /// First byte.
-    pub start: u32,
-    /// One past the last byte.
-    pub end: u32,
-}
+pub use diagnostic::{Diagnostic, Edit, Fix, Label, Severity};
+pub use render::{Colour, json, json_line, render, render_all};
+pub use source::{Position, Source, Span};
