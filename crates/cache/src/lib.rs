@@ -1,1 +1,53 @@
-//! TODO
+//! The store: finished steps by key and blobs by digest, on disk, shared by concurrent builds.
+//!
+//! Invariant: how keys are made is not known here; they arrive finished.
+//! Invariant: nothing is half there. Files are written beside the store's content, made durable
+//! and renamed; a record carries a checksum, and one that does not match is a miss and is removed.
+//! Invariant: a record never promises more than the store holds. A step whose layer is gone is a miss.
+//! Invariant: what a running build has used since it began is never removed ([`Store::prune`]).
+//!
+//! On disk, below the store's folder:
+//!
+//! | Path | What |
+//! |---|---|
+//! | `blobs/sha256/ab/HEX` | blobs by digest |
+//! | `layers/DIFFID/COMPRESSION` | where a layer's blob is, and its content identity |
+//! | `indexes/DIFFID` | what a layer holds, without contents |
+//! | `steps/ab/KEY` | results of steps, with the record behind the key |
+//! | `equal/HEX` | layers by what they stand on and their content identity |
+//! | `last/HEX` | the last key record of a place in a Dockerfile, to explain misses |
+//! | `images/HEX` | names of images |
+//! | `snapshots/FORM/DIFFID/fs` | unpacked layers |
+//! | `sizes/FORM-DIFFID` | how large a snapshot is |
+//! | `mounts/HEX/N` | cache mounts |
+//! | `leases/NAME`, `tmp/NAME` | running builds, and their temporary files |
+//! | `locks/HEX` | named locks that are held |
+
+mod blobs;
+mod error;
+mod files;
+mod images;
+mod layers;
+mod locks;
+mod miss;
+mod mounts;
+mod prune;
+mod record;
+mod snapshots;
+mod steps;
+mod store;
+mod temp;
+mod usage;
+
+pub use error::StoreError;
+pub use files::remove_tree;
+pub use images::TaggedImage;
+pub use layers::LayerRecord;
+pub use locks::Guard;
+pub use miss::{FieldChange, MissReason, explain};
+pub use mounts::CacheMount;
+pub use prune::{PruneOptions, PruneReport};
+pub use steps::StepResult;
+pub use store::Store;
+pub use temp::TempDir;
+pub use usage::{UsageItem, UsageKind};

@@ -1,0 +1,52 @@
+//! Blobs by digest.
+
+use crate::{
+    Store,
+    error::{Context, StoreError},
+    files::{rename, touch, write_durably},
+};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+use strake_oci::Digest;
+
+impl Store {
+    /// The file with these bytes, if the store has it. It counts as used now.
+    pub fn blob(&self, digest: &Digest) -> Option<PathBuf> {
+        let path = self.blob_path(digest);
+        let _shared = self.share().ok()?;
+        touch(&path).ok().map(|()| path)
+    }
+
+    /// Moves a finished file in. The caller vouches that `digest` is the file's; `file` is gone
+    /// afterwards, also where the store had the blob already.
+    pub fn insert_blob(&self, file: &Path, digest: &Digest) -> Result<PathBuf, StoreError> {
+        if let Some(path) = self.blob(digest) {
+            fs::remove_file(file).context("remove", file)?;
+            return Ok(path);
+        }
+        File::open(file).and_then(|it| it.sync_all()).context("write", file)?;
+        let path = self.blob_path(digest);
+        let _shared = self.share()?;
+        rename(file, &path)?;
+        touch(&path).context("touch", &path)?;
+        Ok(path)
+    }
+
+    /// Stores bytes as a blob.
+    pub fn write_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let digest = Digest::of(bytes);
+        if self.blob(&digest).is_none() {
+            let fresh = self.temp_path("blob");
+            write_durably(&fresh, bytes)?;
+            self.insert_blob(&fresh, &digest)?;
+        }
+        Ok(digest)
+    }
+
+    pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        self.path("blobs/sha256").join(&hex[..2]).join(hex)
+    }
+}

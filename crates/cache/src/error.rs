@@ -1,0 +1,82 @@
+//! What can go wrong with the store.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// The store could not do what was asked. A miss is not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No room left, or the quota is used up.
+    #[error("no space left on the disk of the store, at {path}")]
+    DiskFull {
+        /// What was being written.
+        path: PathBuf,
+        /// As the system said it.
+        source: io::Error,
+    },
+    /// The store's folder cannot be made or written.
+    #[error("the store {path} is not writable")]
+    NotWritable {
+        /// The store's folder.
+        path: PathBuf,
+        /// As the system said it.
+        source: io::Error,
+    },
+    /// A file operation failed.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// A verb: `write`, `rename`, ...
+        action: &'static str,
+        /// Of what.
+        path: PathBuf,
+        /// As the system said it.
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    /// Whether a full disk is the cause.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, StoreError::DiskFull { .. })
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            StoreError::DiskFull { .. } => {
+                Some("`strake prune` makes room, or `--store` names a folder on another disk")
+            }
+            StoreError::NotWritable { .. } => Some("`--store` names a folder that you may write"),
+            StoreError::Io { .. } => None,
+        }
+    }
+
+    pub(crate) fn new(action: &'static str, path: &Path, source: io::Error) -> StoreError {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                StoreError::DiskFull { path, source }
+            }
+            _ => StoreError::Io { action, path, source },
+        }
+    }
+}
+
+/// Names the action and the path of a failed file operation.
+pub(crate) trait Context<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T, StoreError>;
+}
+
+impl<T> Context<T> for io::Result<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::new(action, path, source))
+    }
+}
+
+impl<T> Context<T> for rustix::io::Result<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T, StoreError> {
+        self.map_err(|errno| StoreError::new(action, path, errno.into()))
+    }
+}
