@@ -1,1 +1,33 @@
-//! TODO
+//! The distribution protocol: resolve, pull, push, mount, retry, resume.
+//!
+//! Invariant: no cloud is known here; credentials come from a [`Keychain`].
+//! Invariant: no clock, no environment (proxies excepted, on request), no printing; nothing is kept.
+//! Invariant: what is returned as pulled has been checked against its digest and size.
+//! Invariant: credentials go to the registry they are for and its token server, never after a
+//! redirect, and stand in no error and no `Debug`.
+//! Invariant: async stays inside; the API blocks.
+
+mod auth;
+mod challenge;
+mod client;
+mod document;
+mod error;
+mod feed;
+mod image;
+mod keychain;
+mod manifests;
+mod pull;
+mod push;
+mod retry;
+mod select;
+mod tls;
+mod transport;
+
+pub use client::{Client, Options, Patience, Proxies};
+pub use document::Resolved;
+pub use error::Error;
+pub use feed::Open;
+pub use image::{PushEvent, PushImage, PushLayer, PushSource, Pushed};
+pub use keychain::{Anonymous, Credentials, Keychain, KeychainError};
+pub use push::{MountOutcome, PushOutcome};
+pub use retry::{Retries, Retry};

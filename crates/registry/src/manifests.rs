@@ -1,0 +1,198 @@
+//! Manifests over the wire: resolve, head, push; and the config blob.
+
+use crate::{
+    Client, Error, Resolved,
+    challenge::Scopes,
+    client::{Host, Inner},
+    document::{self, Document},
+    retry::Failed,
+    select::select,
+    transport::{Call, Payload, Response},
+};
+use bytes::Bytes;
+use reqwest::{
+    Method,
+    header::{ACCEPT, CONTENT_TYPE},
+};
+use strake_oci::{Descriptor, Digest, ImageConfig, Platform, Raw, Reference};
+
+impl Client {
+    /// What `reference` names, for `platform`.
+    ///
+    /// Only documents are read, and their digests checked; no layer is touched.
+    pub fn resolve(&self, reference: &Reference, platform: &Platform) -> Result<Resolved, Error> {
+        let inner = self.inner()?;
+        inner.block_on(inner.resolve(reference, platform))
+    }
+
+    /// The config that a manifest of `reference`'s repository names.
+    pub fn config(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+    ) -> Result<Raw<ImageConfig>, Error> {
+        let place = reference.to_string();
+        if descriptor.size > document::LIMIT {
+            return Err(Error::TooLarge { place, what: "config", limit: document::LIMIT });
+        }
+        let mut bytes = Vec::new();
+        self.pull_blob(reference, descriptor, &mut bytes, &|_| {})?;
+        document::config(&place, bytes)
+    }
+
+    /// The digest of what `reference` names, or `None` when the registry has no such manifest.
+    pub fn head_manifest(&self, reference: &Reference) -> Result<Option<Digest>, Error> {
+        let inner = self.inner()?;
+        inner.block_on(inner.head_manifest(reference))
+    }
+
+    /// Stores a manifest or index under `reference`'s tag, or its digest where it has one.
+    pub fn push_manifest(
+        &self,
+        reference: &Reference,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<Digest, Error> {
+        let inner = self.inner()?;
+        inner.block_on(inner.push_manifest(reference, media_type, bytes))
+    }
+}
+
+impl Inner {
+    async fn resolve(&self, reference: &Reference, wanted: &Platform) -> Result<Resolved, Error> {
+        let place = reference.to_string();
+        let (mut bytes, mut content_type) = self.manifest(reference).await?;
+        let digest = Digest::of(&bytes);
+        if let Some(asked) = reference.digest.filter(|it| *it != digest) {
+            return Err(Error::WrongDigest {
+                place: reference.registry.clone(),
+                asked,
+                got: digest,
+            });
+        }
+        let mut outermost = None;
+        for _ in 0..=document::MAX_DEPTH {
+            let size = bytes.len() as u64;
+            match document::read(&place, bytes, content_type.as_deref())? {
+                Document::Manifest(manifest, media_type) => {
+                    let manifest_descriptor = Descriptor::new(&media_type, manifest.digest(), size);
+                    let index = outermost;
+                    return Ok(Resolved { digest, manifest, manifest_descriptor, index });
+                }
+                Document::Index(index) => {
+                    let chosen = select(&index.value, wanted).map_err(|available| {
+                        let (reference, wanted) = (place.clone(), wanted.clone());
+                        Error::PlatformMissing { reference, wanted, available }
+                    })?;
+                    (bytes, content_type) = self.manifest(&reference.at(chosen.digest)).await?;
+                    document::verify(&reference.registry, chosen, &bytes)?;
+                    outermost.get_or_insert(index);
+                }
+            }
+        }
+        let why = "its indexes are nested too deeply".to_owned();
+        Err(Error::Malformed { place, what: "index", why })
+    }
+
+    /// The bytes and content type of what `reference` names.
+    async fn manifest(&self, reference: &Reference) -> Result<(Vec<u8>, Option<String>), Error> {
+        let host = self.host(&reference.registry);
+        let name = reference.to_string();
+        self.retry(&name, async || {
+            let answer = self.ask(&host, reference, Method::GET).await?;
+            if answer.status() == 404 {
+                return Err(Failed::from(Error::NotFound { reference: name.clone() }));
+            }
+            if !answer.status().is_success() {
+                return Err(Failed::from(answer.failure().await));
+            }
+            let content_type = answer.header(CONTENT_TYPE).map(str::to_owned);
+            let said = said_digest(&answer);
+            let bytes = answer.limited(document::LIMIT, "manifest").await?;
+            match said.filter(|_| reference.digest.is_none()) {
+                Some(asked) if asked != Digest::of(&bytes) => {
+                    Err(Failed::from(Error::WrongDigest {
+                        place: host.name.clone(),
+                        asked,
+                        got: Digest::of(&bytes),
+                    }))
+                }
+                _ => Ok((bytes, content_type)),
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn head_manifest(
+        &self,
+        reference: &Reference,
+    ) -> Result<Option<Digest>, Error> {
+        let host = self.host(&reference.registry);
+        let found = self
+            .retry(&reference.to_string(), async || {
+                let answer = self.ask(&host, reference, Method::HEAD).await?;
+                match answer.status().as_u16() {
+                    200..=299 => Ok(Some(said_digest(&answer))),
+                    404 => Ok(None),
+                    _ => Err(Failed::from(answer.failure().await)),
+                }
+            })
+            .await?;
+        match found {
+            None => Ok(None),
+            Some(Some(digest)) => Ok(Some(digest)),
+            // Some registries leave the digest out of a HEAD.
+            Some(None) => self.manifest(reference).await.map(|it| Some(Digest::of(&it.0))),
+        }
+    }
+
+    async fn ask(
+        &self,
+        host: &Host,
+        reference: &Reference,
+        method: Method,
+    ) -> Result<Response, Error> {
+        let path = format!("v2/{}/manifests/{}", reference.repository, reference.manifest_name());
+        let scopes = Scopes::pull(&reference.repository);
+        let url = self.url(host, &path).await?;
+        let call = Call::new(host, &scopes, method, url);
+        self.send(&call.header(ACCEPT, document::ACCEPT.join(", "))).await
+    }
+
+    async fn push_manifest(
+        &self,
+        reference: &Reference,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<Digest, Error> {
+        let host = self.host(&reference.registry);
+        let digest = Digest::of(bytes);
+        let scopes = Scopes::push(&reference.repository);
+        let path = format!("v2/{}/manifests/{}", reference.repository, reference.manifest_name());
+        let body = Bytes::copy_from_slice(bytes);
+        self.retry(&reference.to_string(), async || {
+            let url = self.url(&host, &path).await?;
+            let call = Call::new(&host, &scopes, Method::PUT, url)
+                .header(CONTENT_TYPE, media_type)
+                .carrying(Payload::Bytes(body.clone()));
+            let answer = self.send(&call).await?;
+            if !answer.status().is_success() {
+                return Err(Failed::from(answer.failure().await));
+            }
+            match said_digest(&answer) {
+                Some(got) if got != digest => Err(Failed::from(Error::WrongDigest {
+                    place: host.name.clone(),
+                    asked: digest,
+                    got,
+                })),
+                _ => Ok(digest),
+            }
+        })
+        .await
+    }
+}
+
+/// What the registry says that it sent or stored.
+pub(crate) fn said_digest(answer: &Response) -> Option<Digest> {
+    answer.named("docker-content-digest")?.trim().parse().ok()
+}
