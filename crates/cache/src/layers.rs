@@ -23,6 +23,8 @@ pub struct LayerRecord {
     pub compression: Compression,
     /// What the layer holds, times of its own making aside.
     pub content: ContentId,
+    /// When it was made, in seconds since 1970: the time that histories give.
+    pub created: i64,
 }
 
 impl Store {

@@ -60,6 +60,7 @@ fn add_layer(store: &Store, text: &str) -> LayerRecord {
         descriptor: Descriptor::new(media_type::OCI_LAYER_GZIP, digest, text.len() as u64),
         compression: Compression::Gzip(6),
         content: ContentId(Digest::of(format!("content of {text}").as_bytes())),
+        created: 1,
     };
     store.insert_layer(&layer).unwrap();
     layer
