@@ -1,6 +1,8 @@
 //! The context as a tree of entries: looked up, listed and walked under the ignore rules.
 
-use crate::{ContextError, Entry, Kind, Matched, Patterns, dockerignore::read_patterns};
+use crate::{
+    ContextError, Entry, Hash, Kind, Matched, Patterns, StatIndex, dockerignore::read_patterns,
+};
 use rayon::prelude::*;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
@@ -22,6 +24,7 @@ pub struct Context {
     root: PathBuf,
     root_fd: OwnedFd,
     patterns: Patterns,
+    index: StatIndex,
 }
 
 /// An entry with what the ignore rules say of it.
@@ -50,7 +53,23 @@ impl Context {
                 _ => ContextError::unreadable(directory, errno),
             })?;
         let patterns = Patterns::new(&ignore.map(read_patterns).unwrap_or_default())?;
-        Ok(Context { root: directory.to_owned(), root_fd, patterns })
+        Ok(Context { root: directory.to_owned(), root_fd, patterns, index: StatIndex::none() })
+    }
+
+    /// Lets hashes be looked up in, and noted for, a stat index. Without it every file is read.
+    #[must_use]
+    pub fn with_index(self, index: StatIndex) -> Context {
+        Context { index, ..self }
+    }
+
+    /// The stat index, to be saved when the build is done.
+    pub fn index(&self) -> &StatIndex {
+        &self.index
+    }
+
+    /// The content hashes of regular files, in the order given, on all cores.
+    pub fn hashes(&self, entries: &[&Entry]) -> Result<Vec<Hash>, ContextError> {
+        self.index.hash_all(self, entries)
     }
 
     /// The directory.
