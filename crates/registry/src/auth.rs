@@ -26,7 +26,8 @@ const DEFAULT_LIFE: u64 = 60;
 #[derive(Default)]
 pub(crate) struct Auth {
     challenge: Option<Challenge>,
-    credentials: Option<Credentials>,
+    /// By repository.
+    credentials: BTreeMap<String, Credentials>,
     tokens: BTreeMap<Scopes, Token>,
 }
 
@@ -61,7 +62,7 @@ impl Auth {
         scopes: &Scopes,
     ) -> Result<Option<Login>, Error> {
         let Some(challenge) = self.challenge.clone() else { return Ok(None) };
-        let credentials = self.credentials(inner, place).await?;
+        let credentials = self.credentials(inner, place, &scopes.repository).await?;
         let signed_in = credentials != Credentials::Anonymous;
         let header = match (challenge, credentials) {
             (_, Credentials::RegistryToken(token)) => secret(place, &format!("Bearer {token}"))?,
@@ -78,7 +79,7 @@ impl Auth {
                 let token = ask.token(inner, &realm, &credentials).await;
                 if token.is_err() {
                     // A password that changed is asked for again.
-                    self.credentials = None;
+                    self.credentials.remove(&scopes.repository);
                 }
                 let token = token?;
                 let header = token.header.clone();
@@ -105,7 +106,8 @@ impl Auth {
         };
         self.challenge = Some(challenge);
         let Some(sent) = sent.map(|it| &it.header) else {
-            let anonymous = self.credentials(inner, place).await? == Credentials::Anonymous;
+            let anonymous =
+                self.credentials(inner, place, &scopes.repository).await? == Credentials::Anonymous;
             return Ok(!anonymous || self.challenge != Some(Challenge::Basic));
         };
         if self.tokens.get(scopes).is_some_and(|it| it.header == *sent) {
@@ -116,17 +118,24 @@ impl Auth {
             // Another thread has renewed it meanwhile.
             return Ok(true);
         }
-        let refused = self.credentials.take();
-        Ok(self.credentials(inner, place).await? != refused.unwrap_or(Credentials::Anonymous))
+        let refused = self.credentials.remove(&scopes.repository);
+        Ok(self.credentials(inner, place, &scopes.repository).await?
+            != refused.unwrap_or(Credentials::Anonymous))
     }
 
-    async fn credentials(&mut self, inner: &Inner, place: Place<'_>) -> Result<Credentials, Error> {
-        if let Some(known) = &self.credentials {
+    async fn credentials(
+        &mut self,
+        inner: &Inner,
+        place: Place<'_>,
+        repository: &str,
+    ) -> Result<Credentials, Error> {
+        if let Some(known) = self.credentials.get(repository) {
             return Ok(known.clone());
         }
         let keychain = Arc::clone(&inner.options.keychain);
-        let registry = place.registry.to_owned();
-        let asked = tokio::task::spawn_blocking(move || keychain.credentials(&registry)).await;
+        let (registry, name) = (place.registry.to_owned(), repository.to_owned());
+        let ask = move || keychain.credentials_for(&registry, &name);
+        let asked = tokio::task::spawn_blocking(ask).await;
         let credentials = match asked {
             Ok(answer) => answer.map_err(|source| Error::Keychain {
                 registry: place.registry.to_owned(),
@@ -134,7 +143,7 @@ impl Auth {
             })?,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
-        self.credentials = Some(credentials.clone());
+        self.credentials.insert(repository.to_owned(), credentials.clone());
         Ok(credentials)
     }
 }

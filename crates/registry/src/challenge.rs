@@ -115,30 +115,38 @@ pub(crate) fn realm(text: &str, plain_allowed: bool) -> Result<Url, &'static str
 }
 
 /// What a token shall allow: actions by resource. Ordered, so that equal scopes are equal keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Scopes(BTreeMap<String, BTreeSet<String>>);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Scopes {
+    /// The repository that a request is about; credentials are looked up for it.
+    pub(crate) repository: String,
+    actions: BTreeMap<String, BTreeSet<String>>,
+}
 
 impl Scopes {
     /// Reading from `repository`.
     pub(crate) fn pull(repository: &str) -> Scopes {
-        Scopes::default().and(repository, &["pull"])
+        Scopes::none(repository).and(repository, &["pull"])
     }
 
     /// Writing to `repository`.
     pub(crate) fn push(repository: &str) -> Scopes {
-        Scopes::default().and(repository, &["pull", "push"])
+        Scopes::none(repository).and(repository, &["pull", "push"])
+    }
+
+    fn none(repository: &str) -> Scopes {
+        Scopes { repository: repository.to_owned(), actions: BTreeMap::new() }
     }
 
     /// These, and `actions` on `repository`.
     pub(crate) fn and(mut self, repository: &str, actions: &[&str]) -> Scopes {
-        let known = self.0.entry(format!("repository:{repository}")).or_default();
+        let known = self.actions.entry(format!("repository:{repository}")).or_default();
         known.extend(actions.iter().map(|it| (*it).to_owned()));
         self
     }
 
     /// These, and what a challenge asks for, one string a resource: `repository:a:pull,push`.
     pub(crate) fn texts(&self, asked: Option<&str>) -> Vec<String> {
-        let mut all = self.0.clone();
+        let mut all = self.actions.clone();
         let mut odd = BTreeSet::new();
         for scope in asked.unwrap_or_default().split(' ').filter(|it| !it.is_empty()) {
             match scope.rsplit_once(':') {

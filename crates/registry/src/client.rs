@@ -43,8 +43,11 @@ pub struct Options {
     /// What is waited for.
     pub patience: Patience,
     /// Told of each attempt that will be repeated.
-    pub on_retry: Option<Arc<dyn Fn(&Retry) + Send + Sync>>,
+    pub on_retry: Option<OnRetry>,
 }
+
+/// Hears of retries.
+pub type OnRetry = Arc<dyn Fn(&Retry) + Send + Sync>;
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

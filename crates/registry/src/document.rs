@@ -32,7 +32,7 @@ pub struct Resolved {
 
 /// A manifest or an index.
 pub(crate) enum Document {
-    Manifest(Raw<Manifest>, String),
+    Manifest(Box<Raw<Manifest>>, String),
     Index(Raw<Index>),
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn read(
             Ok(Document::Index(Raw::parse(bytes).map_err(parsed)?))
         }
         media_type::OCI_MANIFEST | media_type::DOCKER_MANIFEST => {
-            Ok(Document::Manifest(Raw::parse(bytes).map_err(parsed)?, kind))
+            Ok(Document::Manifest(Box::new(Raw::parse(bytes).map_err(parsed)?), kind))
         }
         _ => Err(Error::NotAnImage {
             reference: place.to_owned(),

@@ -31,7 +31,7 @@ pub enum Error {
         /// The image asked for.
         reference: String,
         /// The platform asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// What there is.
         available: Vec<Platform>,
     },
@@ -46,14 +46,12 @@ pub enum Error {
         message: Option<String>,
     },
     /// The registry knows who asks, and says no.
-    #[error("{registry} denied {method} {url}{}", told(message))]
+    #[error("{registry} denied {request}{}", told(message))]
     Denied {
         /// Host and port.
         registry: String,
-        /// HTTP method.
-        method: String,
-        /// URL, without its query.
-        url: String,
+        /// Method and URL, without its query.
+        request: String,
         /// Whether credentials were sent.
         signed_in: bool,
         /// The registry's own words.
@@ -142,14 +140,12 @@ pub enum Error {
         media_type: String,
     },
     /// The registry answered with a status that the protocol does not have here.
-    #[error("{method} {url}: {status}{}{}", code.as_deref().map(|it| format!(" {it}")).unwrap_or_default(), told(message))]
+    #[error("{request}: {status}{}{}", code.as_deref().map(|it| format!(" {it}")).unwrap_or_default(), told(message))]
     UnexpectedStatus {
         /// Host and port.
         registry: String,
-        /// HTTP method.
-        method: String,
-        /// URL, without its query.
-        url: String,
+        /// Method and URL, without its query.
+        request: String,
         /// HTTP status.
         status: u16,
         /// Code from the registry's error document, e.g. `TOOMANYREQUESTS`.

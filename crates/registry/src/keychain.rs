@@ -7,9 +7,18 @@ use std::{fmt, io, path::PathBuf};
 /// Asked from a thread that may block, at most once for each login and again when a login was
 /// refused; credentials that expire are the keychain's to renew.
 pub trait Keychain: Send + Sync {
-    /// The credentials for `registry`, a host with an optional port such as `docker.io`, or a host
-    /// and repository where the keychain keeps credentials by repository.
+    /// The credentials for `registry`, a host with an optional port such as `docker.io`.
     fn credentials(&self, registry: &str) -> Result<Credentials, KeychainError>;
+
+    /// The credentials for one repository, where a keychain keeps them apart.
+    fn credentials_for(
+        &self,
+        registry: &str,
+        repository: &str,
+    ) -> Result<Credentials, KeychainError> {
+        let _ = repository;
+        self.credentials(registry)
+    }
 }
 
 /// How to log in. `Debug` shows no secret.

@@ -10,9 +10,11 @@
 mod auth;
 mod challenge;
 mod client;
+mod docker_config;
 mod document;
 mod error;
 mod feed;
+mod helper;
 mod image;
 mod keychain;
 mod manifests;
@@ -23,7 +25,8 @@ mod select;
 mod tls;
 mod transport;
 
-pub use client::{Client, Options, Patience, Proxies};
+pub use client::{Client, OnRetry, Options, Patience, Proxies};
+pub use docker_config::DockerConfig;
 pub use document::Resolved;
 pub use error::Error;
 pub use feed::Open;

@@ -75,13 +75,14 @@ impl Inner {
             let size = bytes.len() as u64;
             match document::read(&place, bytes, content_type.as_deref())? {
                 Document::Manifest(manifest, media_type) => {
+                    let manifest = *manifest;
                     let manifest_descriptor = Descriptor::new(&media_type, manifest.digest(), size);
                     let index = outermost;
                     return Ok(Resolved { digest, manifest, manifest_descriptor, index });
                 }
                 Document::Index(index) => {
                     let chosen = select(&index.value, wanted).map_err(|available| {
-                        let (reference, wanted) = (place.clone(), wanted.clone());
+                        let (reference, wanted) = (place.clone(), Box::new(wanted.clone()));
                         Error::PlatformMissing { reference, wanted, available }
                     })?;
                     (bytes, content_type) = self.manifest(&reference.at(chosen.digest)).await?;

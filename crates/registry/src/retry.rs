@@ -117,8 +117,7 @@ mod tests {
     fn status(status: u16, retry_after: Option<u64>) -> Error {
         Error::UnexpectedStatus {
             registry: String::new(),
-            method: String::new(),
-            url: String::new(),
+            request: String::new(),
             status,
             code: None,
             message: None,

@@ -310,29 +310,23 @@ impl Response {
         match self.status().as_u16() {
             401 => self.unauthorized().await,
             403 => {
-                let (registry, method, url) =
-                    (self.registry.clone(), self.method.clone(), shown(&self.url));
+                let (registry, request) = (self.registry.clone(), self.request());
                 let signed_in = self.signed_in;
                 let (_, message) = self.words().await;
-                Error::Denied { registry, method, url, signed_in, message }
+                Error::Denied { registry, request, signed_in, message }
             }
             status => {
                 let retry_after = self.header(RETRY_AFTER).and_then(|it| it.trim().parse().ok());
                 let retry_after = retry_after.map(Duration::from_secs);
-                let (registry, method, url) =
-                    (self.registry.clone(), self.method.clone(), shown(&self.url));
+                let (registry, request) = (self.registry.clone(), self.request());
                 let (code, message) = self.words().await;
-                Error::UnexpectedStatus {
-                    registry,
-                    method,
-                    url,
-                    status,
-                    code,
-                    message,
-                    retry_after,
-                }
+                Error::UnexpectedStatus { registry, request, status, code, message, retry_after }
             }
         }
+    }
+
+    fn request(&self) -> String {
+        format!("{} {}", self.method, shown(&self.url))
     }
 
     /// The error of a login that failed.

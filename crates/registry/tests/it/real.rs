@@ -61,12 +61,12 @@ fn a_layer_streams_from_one_registry_to_another() {
     let mut image = image(folder.path(), &[&noise(3, 2 << 20)]);
     let client = anonymous();
     let source = reference(&from.name("base:1"));
-    client.push_image(&image, &[source.clone()], &|_| {}).unwrap();
+    client.push_image(&image, std::slice::from_ref(&source), &|_| {}).unwrap();
     drop(folder);
 
     image.layers[0].source = PushSource::Remote(source);
     let target = reference(&to.name("copy:1"));
-    client.push_image(&image, &[target.clone()], &|_| {}).unwrap();
+    client.push_image(&image, std::slice::from_ref(&target), &|_| {}).unwrap();
     assert!(client.blob_exists(&target, &image.layers[0].descriptor.digest).unwrap());
     assert_eq!(client.resolve(&target, &amd64()).unwrap().digest, image.manifest.digest());
 }
@@ -78,7 +78,7 @@ fn a_login_is_needed_and_enough() {
     let image = image(folder.path(), &[&noise(4, 100_000)]);
     let target = reference(&registry.name("private:1"));
 
-    let error = anonymous().push_image(&image, &[target.clone()], &|_| {}).unwrap_err();
+    let error = anonymous().push_image(&image, std::slice::from_ref(&target), &|_| {}).unwrap_err();
     assert!(matches!(error, Error::Unauthorized { signed_in: false, .. }), "{error:?}");
     let wrong = strake_registry::Client::new(options(basic("ann", "hunter2"))).unwrap();
     let error = wrong.resolve(&target, &amd64()).unwrap_err();
@@ -86,7 +86,7 @@ fn a_login_is_needed_and_enough() {
     assert!(!format!("{error:?} {error}").contains("hunter2"));
 
     let right = strake_registry::Client::new(options(basic("ann", "secret"))).unwrap();
-    right.push_image(&image, &[target.clone()], &|_| {}).unwrap();
+    right.push_image(&image, std::slice::from_ref(&target), &|_| {}).unwrap();
     assert_eq!(right.resolve(&target, &amd64()).unwrap().digest, image.manifest.digest());
 }
 
