@@ -1,4 +1,34 @@
 //! A set of file changes into tar, diff id, compressed blob and digest in one pass; and back.
+//!
+//! Invariant: where blobs are kept is unknown here.
+//! Invariant: the bytes of a layer depend on the changes and the compression alone: not on the
+//! number of threads, the machine, the clock or the umask.
+//! Invariant: unpacking writes below the target and nowhere else.
 
+mod archive;
+mod blob;
+mod dirs;
+mod extract;
+mod gzip;
+mod header;
+mod index;
+mod name;
+mod ordered;
+mod pack;
+mod scan;
+mod source;
+mod stack;
+mod tar;
+mod tree;
 mod types;
+mod unpack;
+
+pub use archive::{is_archive, read_archive};
+pub use index::{InvalidIndex, content_id, load_index, write_index};
+pub use name::EntryName;
+pub use pack::{PackError, PackOptions, Packed, pack};
+pub use source::{DigestReader, decompress};
+pub use tar::TarError;
+pub use tree::{LinkGroup, Node, ResolveError, Tree};
 pub use types::*;
+pub use unpack::{Form, UnpackError, read_index, unpack, unpack_onto};

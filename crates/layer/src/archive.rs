@@ -1,0 +1,75 @@
+//! Archives that ADD takes apart.
+
+use crate::{
+    Body, Change, Entry, Kind, UnpackError,
+    scan::{Visitor, Whiteouts, scan},
+    source::{Magic, decompress, magic},
+    tar::{has_valid_checksum, read_full},
+};
+use std::{
+    io::{self, Read},
+    path::Path,
+    sync::Arc,
+};
+
+/// Contents up to this size stay in memory.
+const IN_MEMORY: u64 = 64 << 10;
+
+/// Whether a file that starts like this is an archive for ADD, which then takes it apart: a tar
+/// archive with at least one entry, plain or compressed with gzip or zstd. A compressed file of another
+/// kind is none. Of bzip2 and xz only the compression is seen. 64 KiB are enough to decide.
+pub fn is_archive(first: &[u8]) -> bool {
+    if matches!(magic(first), Magic::Bzip2 | Magic::Xz) {
+        return true;
+    }
+    let mut block = [0; crate::header::BLOCK];
+    let read = decompress(first).and_then(|mut reader| read_full(&mut reader, &mut block));
+    read.is_ok_and(|it| it == block.len()) && has_valid_checksum(&block)
+}
+
+/// Reads an archive as a list of changes, in its order. Larger contents go to files in `spill`, which
+/// belong to the caller. Names with `..` are refused.
+pub fn read_archive(reader: impl Read + Send, spill: &Path) -> Result<Vec<Change>, UnpackError> {
+    let mut reader = decompress(reader).map_err(UnpackError::read)?;
+    let mut collected = Collect { changes: Vec::new(), spill };
+    scan(&mut reader, Whiteouts::Ordinary, &mut collected)?;
+    io::copy(&mut reader, &mut io::sink()).map_err(UnpackError::read)?;
+    Ok(collected.changes)
+}
+
+struct Collect<'a> {
+    changes: Vec<Change>,
+    spill: &'a Path,
+}
+
+impl Visitor for Collect<'_> {
+    fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), UnpackError> {
+        let body = match entry.kind {
+            Kind::File { size: 0 } => Body::Empty,
+            Kind::File { size } if size > IN_MEMORY => self.spill(entry, content)?,
+            Kind::File { .. } => {
+                let mut bytes = Vec::new();
+                content.read_to_end(&mut bytes).map_err(UnpackError::read)?;
+                Body::Bytes(bytes.into())
+            }
+            _ => Body::Empty,
+        };
+        self.changes.push(Change { entry: entry.clone(), body });
+        Ok(())
+    }
+
+    fn opaque(&mut self, _: &[u8]) -> Result<(), UnpackError> {
+        Ok(())
+    }
+}
+
+impl Collect<'_> {
+    fn spill(&self, entry: &Entry, content: &mut dyn Read) -> Result<Body, UnpackError> {
+        let failed = |source| UnpackError::write(&entry.path, source);
+        let mut file =
+            tempfile::Builder::new().prefix("entry-").tempfile_in(self.spill).map_err(failed)?;
+        io::copy(content, &mut file).map_err(failed)?;
+        let path = file.into_temp_path().keep().map_err(|it| failed(it.error))?;
+        Ok(Body::Path(Arc::new(path)))
+    }
+}
