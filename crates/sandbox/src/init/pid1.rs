@@ -1,0 +1,126 @@
+//! PID 1 of a sandbox: starts the program, reaps, answers for the identity engine, reports.
+
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitOptions, WaitStatus, set_parent_process_death_signal, wait,
+};
+
+use super::outer::Control;
+use super::root::Root;
+use super::{child, tree};
+use crate::identity::{Engine, Roots};
+use crate::notify::Listener;
+use crate::spec::{Network, RunSpec};
+use crate::sys::process::{Forked, child_signals, fork};
+use crate::wire::{self, Failure, Report, Step};
+use crate::{Privilege, sys};
+
+/// Runs the program to its end and reports; the result is the exit code, which nobody reads.
+pub(super) fn main(spec: &RunSpec, root: &Root, life: OwnedFd) -> i32 {
+    let report = run(spec, root, &life).unwrap_or_else(Report::Failed);
+    i32::from(wire::send_report(&report, Control).is_err())
+}
+
+fn run(spec: &RunSpec, root: &Root, life: &OwnedFd) -> Result<Report, Failure> {
+    set_parent_process_death_signal(Some(Signal::KILL)).step(|| "death signal".to_owned())?;
+    rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::system::sethostname(spec.hostname.as_bytes()).step(|| "host name".to_owned())?;
+    if spec.network == Network::None {
+        sys::net::loopback_up().step(|| "loopback interface".to_owned())?;
+    }
+    let roots = Roots::open(&spec.root).step(|| "open the upper directory".to_owned())?;
+    tree::set_up(spec, root)?;
+    let mut engine = match spec.privilege {
+        Privilege::SingleId => Some(Engine::new(roots, &spec.user, &spec.special_owners)),
+        Privilege::Root | Privilege::SubIds | Privilege::None { .. } => None,
+    };
+    let signals = child_signals().step(|| "signal descriptor".to_owned())?;
+    let (mut told, tell) = std::io::pipe().step(|| "pipe".to_owned())?;
+    let pid = match fork().step(|| "fork".to_owned())? {
+        Forked::Child => child::main(spec, engine.as_ref().map(Engine::first), tell),
+        Forked::Parent(pid) => pid,
+    };
+    drop(tell);
+    let mut listener = None;
+    if engine.is_some() {
+        match child::Message::read(&mut told) {
+            Some(child::Message::Listener(number)) => {
+                let taken = Listener::take(pid, number).step(|| "seccomp listener".to_owned())?;
+                listener = Some(taken);
+            }
+            Some(message) => return message.into_report(),
+            None => return Ok(Report::InitKilled),
+        }
+    }
+    let status = supervise(pid, &signals, life, listener.as_mut().zip(engine.as_mut()))?;
+    if let Some(message) = child::Message::read(&mut told) {
+        return message.into_report();
+    }
+    let owners = engine.map(Engine::into_owners).unwrap_or_default();
+    Ok(match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Report::Exited { code, owners },
+        (None, signal) => Report::Signaled { signal: signal.unwrap_or(9), owners },
+    })
+}
+
+/// Reaps and answers until the program has ended.
+fn supervise(
+    pid: Pid,
+    signals: &OwnedFd,
+    life: &OwnedFd,
+    mut identity: Option<(&mut Listener, &mut Engine)>,
+) -> Result<WaitStatus, Failure> {
+    loop {
+        let mut fds = vec![PollFd::new(signals, PollFlags::IN), PollFd::new(life, PollFlags::IN)];
+        if let Some((listener, _)) = &identity {
+            fds.push(PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN));
+        }
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno).step(|| "poll".to_owned()),
+        }
+        let ready: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
+        if !ready[1].is_empty() {
+            // The outer process is gone; the kernel ends the rest with this process.
+            sys::process::exit_now(1);
+        }
+        if ready.get(2).is_some_and(|flags| flags.contains(PollFlags::IN)) {
+            if let Some((listener, engine)) = &mut identity {
+                listener.serve(engine);
+            }
+        } else if ready.get(2).is_some_and(|flags| !flags.is_empty()) {
+            identity = None;
+        }
+        if !ready[0].is_empty()
+            && let Some(status) = reap(pid, signals)
+        {
+            return Ok(status);
+        }
+    }
+}
+
+/// Reaps all that have ended; returns how the program did, if it is among them.
+fn reap(pid: Pid, signals: &OwnedFd) -> Option<WaitStatus> {
+    let mut pending = [0; 128 * 8];
+    // The signals say only that there is something to wait for.
+    let _count = rustix::io::read(signals.as_fd(), &mut pending);
+    let mut ended = None;
+    while let Ok(Some((reaped, status))) = wait(WaitOptions::NOHANG) {
+        if reaped == pid {
+            ended = Some(status);
+        }
+    }
+    ended
+}
+
+/// Kept here because the pipe's type is only nameable where it is made.
+pub(super) fn read_all(from: &mut std::io::PipeReader) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // Less than everything is a message that was cut off, which its reader notices.
+    let _cut = from.read_to_end(&mut bytes);
+    bytes
+}

@@ -1,0 +1,126 @@
+//! The tree of one run: mounted, with a place for every mount, and cleaned up afterwards.
+
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use super::fsys::clone_of_host;
+use super::stubs::{self, Kind, Stub};
+use crate::overlay;
+use crate::spec::{MountSource, Network, RootSpec, RunSpec};
+use crate::wire::{Failure, Step};
+
+/// The tree, mounted nowhere yet.
+pub(super) struct Root {
+    mount: OwnedFd,
+    stubs: Vec<Stub>,
+    scratch: PathBuf,
+    work: Option<PathBuf>,
+}
+
+impl Root {
+    /// Mounts the tree and makes the places.
+    ///
+    /// An overlay gets one more layer at the very bottom that holds all places: what a layer above
+    /// has is seen instead, and the upper directory never learns of it. Only what that cannot
+    /// provide (below a symlink, or where a layer hides the bottom) is made and removed again.
+    pub(super) fn prepare(spec: &RunSpec) -> Result<Self, Failure> {
+        let scratch = spec.tmp.join("sandbox");
+        fs::create_dir_all(&scratch).step(|| format!("create {}", scratch.display()))?;
+        let places = places(spec);
+        let (mount, work) = match &spec.root {
+            RootSpec::Plain(path) => {
+                (clone_of_host(path).step(|| format!("mount {}", path.display()))?, None)
+            }
+            RootSpec::Overlay { lower, upper, work } => {
+                let bottom = bottom_layer(&scratch, &places)
+                    .step(|| format!("create places in {}", scratch.display()))?;
+                let mut lower = lower.clone();
+                lower.push(bottom);
+                let layers = overlay::Layers { lower: &lower, upper, work };
+                let mount = overlay::mount(&layers)
+                    .step(|| format!("overlay mount on {}", upper.display()))?;
+                (mount, Some(work.clone()))
+            }
+        };
+        let mut root = Self { mount, stubs: Vec::new(), scratch, work };
+        for (path, kind) in &places {
+            let made = stubs::ensure(root.mount.as_fd(), path, *kind, &mut root.stubs)
+                .step(|| format!("create {} for a mount", path.display()));
+            if let Err(failure) = made {
+                root.clean();
+                return Err(failure);
+            }
+        }
+        Ok(root)
+    }
+
+    /// The tree itself.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.mount.as_fd()
+    }
+
+    /// A directory for files of this run.
+    pub(super) fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// Removes every trace but the changes.
+    pub(super) fn clean(self) {
+        let Self { mount, stubs, scratch, work } = self;
+        stubs::remove(stubs);
+        drop(mount);
+        // Scratch directories are removed by the caller too: what fails here is only late.
+        let _late = fs::remove_dir_all(scratch);
+        if let Some(work) = work {
+            let _late = fs::remove_dir_all(work.join("work"));
+            let _late = fs::remove_dir_all(work.join("index"));
+        }
+    }
+}
+
+/// Where something will be mounted, and what must be there.
+fn places(spec: &RunSpec) -> Vec<(PathBuf, Kind)> {
+    let mut places: Vec<(PathBuf, Kind)> =
+        ["/proc", "/dev", "/sys"].map(|path| (PathBuf::from(path), Kind::Directory)).to_vec();
+    places.push((PathBuf::from("/etc/hosts"), Kind::File));
+    if spec.network != Network::None || !spec.resolv_conf.is_empty() {
+        places.push((PathBuf::from("/etc/resolv.conf"), Kind::File));
+    }
+    for mount in &spec.mounts {
+        let kind = match &mount.source {
+            MountSource::Tmpfs { .. } => Kind::Directory,
+            MountSource::SecretFile { .. } => Kind::File,
+            MountSource::Bind { path, .. } | MountSource::BindOverlay { lower: path } => {
+                if path.is_dir() { Kind::Directory } else { Kind::File }
+            }
+        };
+        // The fresh file systems are mounted over these: the place is made in them.
+        if !is_covered(&mount.target) {
+            places.push((mount.target.clone(), kind));
+        }
+    }
+    places
+}
+
+/// Returns whether a target lies in one of the container's own file systems.
+pub(super) fn is_covered(target: &Path) -> bool {
+    ["/proc", "/dev", "/sys"].iter().any(|own| target.starts_with(own) && target != Path::new(own))
+}
+
+fn bottom_layer(scratch: &Path, places: &[(PathBuf, Kind)]) -> std::io::Result<PathBuf> {
+    let bottom = scratch.join("places");
+    fs::create_dir(&bottom)?;
+    for (path, kind) in places {
+        let place = bottom.join(path.strip_prefix("/").unwrap_or(path));
+        // Two mounts may disagree about a place: the tree decides, or the error comes with the mount.
+        let _other = match kind {
+            Kind::Directory => fs::create_dir_all(&place),
+            Kind::File => place
+                .parent()
+                .map_or(Ok(()), fs::create_dir_all)
+                .and_then(|()| fs::File::create_new(&place).map(drop)),
+        };
+    }
+    Ok(bottom)
+}

@@ -1,0 +1,272 @@
+//! What stands over the tree: /proc, /dev, /sys, the files in /etc, and the mounts asked for.
+
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, mkdirat, openat, symlinkat};
+use rustix::io::Errno;
+use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use rustix::process::{chdir, fchdir, pivot_root};
+use rustix::thread::UnshareFlags;
+
+use super::fsys::{INERT, attach, attach_to_host, clone_of_host, find, freeze, make};
+use super::root::{Root, is_covered};
+use super::stubs::{self, Kind};
+use crate::overlay;
+use crate::spec::{Mount, MountSource, RunSpec};
+use crate::sys::mount::make_readonly;
+use crate::sys::process::unshare;
+use crate::{Privilege, identity, wire};
+use wire::{Failure, Step};
+
+const NO_DEVICES: MountAttrFlags =
+    MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
+
+/// Paths that say too much about the host, or let it be changed; as Docker hides them.
+const MASKED: &[&str] = &[
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+const READONLY: &[&str] =
+    &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Moves this process into a mount namespace of its own in which the tree is `/`.
+pub(super) fn set_up(spec: &RunSpec, root: &Root) -> Result<(), Failure> {
+    unshare(UnshareFlags::NEWNS).step(|| "new mount namespace".to_owned())?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .step(|| "make mounts private".to_owned())?;
+    // Everything of the host is opened before the tree stands anywhere.
+    let sources = Sources::open(spec, root.scratch())?;
+    attach_to_host(root.as_fd(), root.scratch()).step(|| "mount the root".to_owned())?;
+    fchdir(root.as_fd()).step(|| "enter the root".to_owned())?;
+    let fd = root.as_fd();
+    mount_proc(fd)?;
+    mount_dev(fd, spec).step(|| "set up /dev".to_owned())?;
+    mount_sys(fd).step(|| "set up /sys".to_owned())?;
+    sources.attach(fd, spec)?;
+    for path in MASKED {
+        mask(fd, path).step(|| format!("hide {path}"))?;
+    }
+    for path in READONLY {
+        freeze(fd, path).step(|| format!("make {path} read-only"))?;
+    }
+    pivot_root(".", ".").step(|| "change the root".to_owned())?;
+    unmount(".", UnmountFlags::DETACH).step(|| "leave the old root".to_owned())?;
+    chdir("/").step(|| "enter the new root".to_owned())
+}
+
+fn mount_proc(root: BorrowedFd<'_>) -> Result<(), Failure> {
+    make("proc", &[], INERT)
+        .and_then(|proc| attach(root, &proc, Path::new("/proc")))
+        .step(|| "mount /proc (a container that hides parts of its own refuses it)".to_owned())
+}
+
+fn mount_dev(root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Errno> {
+    let flags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+    let dev = make("tmpfs", &[("mode", "0755"), ("size", "65536k")], flags)?;
+    attach(root, &dev, Path::new("/dev"))?;
+    for name in ["full", "null", "random", "tty", "urandom", "zero"] {
+        let path = Path::new("/dev").join(name);
+        openat(&dev, name, OFlags::CREATE | OFlags::CLOEXEC, Mode::from_raw_mode(0o666))?;
+        attach(root, &clone_of_host(&path)?, &path)?;
+    }
+    let links = [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("core", "/proc/kcore"),
+        ("ptmx", "pts/ptmx"),
+    ];
+    for (name, target) in links {
+        symlinkat(target, &dev, name)?;
+    }
+    for name in ["pts", "shm", "mqueue"] {
+        mkdirat(&dev, name, Mode::from_raw_mode(0o755))?;
+    }
+    let mut pts = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
+    if spec.privilege != Privilege::SingleId {
+        pts.push(("gid", "5"));
+    }
+    let quiet = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+    attach(root, &make("devpts", &pts, quiet)?, Path::new("/dev/pts"))?;
+    let size = spec.shm_size.to_string();
+    let shm = make("tmpfs", &[("mode", "1777"), ("size", &size)], INERT)?;
+    attach(root, &shm, Path::new("/dev/shm"))?;
+    // A kernel without POSIX queues has programs that do without, too.
+    let _absent = make("mqueue", &[], INERT)
+        .and_then(|queues| attach(root, &queues, Path::new("/dev/mqueue")));
+    Ok(())
+}
+
+/// A fresh sysfs needs a network namespace of one's own; else the host's is shown.
+fn mount_sys(root: BorrowedFd<'_>) -> Result<(), Errno> {
+    let readonly = INERT.union(MountAttrFlags::MOUNT_ATTR_RDONLY);
+    if let Ok(sys) = make("sysfs", &[], readonly) {
+        attach(root, &sys, Path::new("/sys"))?;
+        let _other_hierarchy = make("cgroup2", &[], readonly)
+            .and_then(|groups| attach(root, &groups, Path::new("/sys/fs/cgroup")));
+        return Ok(());
+    }
+    let sys = clone_of_host(Path::new("/sys"))?;
+    make_readonly(sys.as_fd())?;
+    attach(root, &sys, Path::new("/sys"))
+}
+
+fn mask(root: BorrowedFd<'_>, path: &str) -> Result<(), Errno> {
+    let path = Path::new(path);
+    let place = match find(root, path) {
+        Ok(place) => place,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(errno),
+    };
+    let mode = rustix::fs::fstat(&place)?.st_mode;
+    let cover = if rustix::fs::FileType::from_raw_mode(mode).is_dir() {
+        make("tmpfs", &[], INERT.union(MountAttrFlags::MOUNT_ATTR_RDONLY))?
+    } else {
+        clone_of_host(Path::new("/dev/null"))?
+    };
+    attach(root, &cover, path)
+}
+
+/// What will be mounted, in the order of the spec, and the files of /etc.
+struct Sources {
+    trees: Vec<OwnedFd>,
+    hosts: OwnedFd,
+    resolv_conf: OwnedFd,
+}
+
+impl Sources {
+    fn open(spec: &RunSpec, scratch: &Path) -> Result<Self, Failure> {
+        let memory = make("tmpfs", &[("mode", "0700")], NO_DEVICES)
+            .and_then(|memory| {
+                // A file can only be mounted from a place that is itself mounted.
+                attach_to_host(memory.as_fd(), scratch)?;
+                Ok(memory)
+            })
+            .step(|| "file system for secrets".to_owned())?;
+        let hosts = readonly_file(scratch, "hosts", &spec.hosts);
+        let resolv_conf = readonly_file(scratch, "resolv.conf", &spec.resolv_conf);
+        let secrets: Vec<_> = spec
+            .mounts
+            .iter()
+            .enumerate()
+            .map(|(number, mount)| secret(spec, mount, &scratch.join(number.to_string())))
+            .collect();
+        unmount(scratch, UnmountFlags::DETACH).step(|| "hide secrets".to_owned())?;
+        drop(memory);
+        let mut trees = Vec::new();
+        for (number, (mount, secret)) in spec.mounts.iter().zip(secrets).enumerate() {
+            let discard = scratch.join(format!("discard-{number}"));
+            let tree = secret.unwrap_or_else(|| open_source(mount, &discard));
+            trees.push(tree.step(|| format!("mount for {}", mount.target.display()))?);
+        }
+        let file = |name: &str| format!("file for /etc/{name}");
+        Ok(Self {
+            trees,
+            hosts: hosts.step(|| file("hosts"))?,
+            resolv_conf: resolv_conf.step(|| file("resolv.conf"))?,
+        })
+    }
+
+    fn attach(&self, root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Failure> {
+        let files = [("/etc/hosts", &self.hosts), ("/etc/resolv.conf", &self.resolv_conf)];
+        for (path, tree) in files {
+            match attach(root, tree, Path::new(path)) {
+                Err(Errno::NOENT) => {}
+                done => done.step(|| format!("mount {path}"))?,
+            }
+        }
+        for (mount, tree) in spec.mounts.iter().zip(&self.trees) {
+            let target = &mount.target;
+            if is_covered(target) {
+                let kind = kind_of(tree).step(|| format!("mount for {}", target.display()))?;
+                stubs::ensure(root, target, kind, &mut Vec::new())
+                    .step(|| format!("create {}", target.display()))?;
+            }
+            attach(root, tree, target).step(|| format!("mount on {}", target.display()))?;
+        }
+        Ok(())
+    }
+}
+
+fn kind_of(tree: &OwnedFd) -> Result<Kind, Errno> {
+    let mode = rustix::fs::fstat(tree)?.st_mode;
+    let is_dir = rustix::fs::FileType::from_raw_mode(mode).is_dir();
+    Ok(if is_dir { Kind::Directory } else { Kind::File })
+}
+
+fn readonly_file(folder: &Path, name: &str, content: &[u8]) -> std::io::Result<OwnedFd> {
+    let path = folder.join(name);
+    write_file(&path, content, 0o644)?;
+    let tree = clone_of_host(&path)?;
+    make_readonly(tree.as_fd())?;
+    Ok(tree)
+}
+
+fn write_file(path: &Path, content: &[u8], mode: u32) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    std::io::Write::write_all(&mut file, content)?;
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+fn secret(spec: &RunSpec, mount: &Mount, path: &Path) -> Option<std::io::Result<OwnedFd>> {
+    let MountSource::SecretFile { content, mode, uid, gid } = &mount.source else { return None };
+    let open = || {
+        write_file(path, content, *mode)?;
+        if spec.privilege == Privilege::SingleId {
+            identity::record::set_owner(&fs::File::open(path)?, *uid, *gid)?;
+        } else {
+            std::os::unix::fs::chown(path, Some(*uid), Some(*gid))?;
+        }
+        let tree = clone_of_host(path)?;
+        make_readonly(tree.as_fd())?;
+        Ok(tree)
+    };
+    Some(open())
+}
+
+fn open_source(mount: &Mount, discard: &Path) -> std::io::Result<OwnedFd> {
+    match &mount.source {
+        MountSource::Bind { path, readonly } => {
+            let tree = clone_of_host(path)?;
+            if *readonly {
+                make_readonly(tree.as_fd())?;
+            }
+            Ok(tree)
+        }
+        MountSource::Tmpfs { size, mode } => {
+            let (mode, size) = (format!("{mode:o}"), size.map(|size| size.to_string()));
+            let mut options = vec![("mode", mode.as_str())];
+            options.extend(size.as_deref().map(|size| ("size", size)));
+            Ok(make("tmpfs", &options, NO_DEVICES)?)
+        }
+        MountSource::BindOverlay { lower } if lower.is_dir() => {
+            let (upper, work) = (discard.join("upper"), discard.join("work"));
+            fs::create_dir_all(&upper)?;
+            fs::create_dir_all(&work)?;
+            let mode = fs::metadata(lower)?.permissions();
+            fs::set_permissions(&upper, mode)?;
+            let lower: &[PathBuf] = std::slice::from_ref(lower);
+            Ok(overlay::mount(&overlay::Layers { lower, upper: &upper, work: &work })?)
+        }
+        MountSource::BindOverlay { lower } => {
+            fs::copy(lower, discard)?;
+            Ok(clone_of_host(discard)?)
+        }
+        MountSource::SecretFile { .. } => Err(Errno::INVAL.into()),
+    }
+}

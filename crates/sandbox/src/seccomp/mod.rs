@@ -1,0 +1,145 @@
+//! The system call filter: what a RUN may not call, and what is decided by the identity engine.
+//!
+//! The filter is one classic BPF program. It tells the native architecture from the 32-bit one of the
+//! same machine, so that i386 programs run; any other architecture gets ENOSYS.
+
+mod refused;
+mod watched;
+
+use crate::sys::seccomp::Instruction;
+
+const LOAD: u16 = 0x20;
+const JUMP_EQUAL: u16 = 0x15;
+const JUMP_GREATER_OR_EQUAL: u16 = 0x35;
+const JUMP_ANY_BIT: u16 = 0x45;
+const RETURN: u16 = 0x06;
+
+const OFFSET_NUMBER: u32 = 0;
+const OFFSET_ARCH: u32 = 4;
+/// Offset of the low half of the first argument (little endian).
+const OFFSET_ARGS: u32 = 16;
+
+const ALLOW: u32 = 0x7fff_0000;
+const NOTIFY: u32 = 0x7fc0_0000;
+const ERRNO: u32 = 0x0005_0000;
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Verdict {
+    /// It returns this error.
+    Refuse(i32),
+    /// It returns 0 and nothing happens, if argument `.0` equals `.1` and argument `.2` is not 0.
+    IgnoreIf(u32, u32, u32),
+    /// It returns this error if argument `.0` has any of the bits `.1`.
+    RefuseBits(u32, u32, i32),
+    /// The identity engine decides.
+    Notify,
+    /// The identity engine decides if argument `.0` has any of the bits `.1`.
+    NotifyBits(u32, u32),
+}
+
+/// One call and what happens to it.
+pub(crate) type Rule = (libc::c_long, Verdict);
+
+#[cfg(target_arch = "x86_64")]
+const ARCH: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCH: u32 = 0xc000_00b7;
+#[cfg(target_arch = "riscv64")]
+const ARCH: u32 = 0xc000_00f3;
+
+/// i386, the 32-bit architecture of x86_64.
+#[cfg(target_arch = "x86_64")]
+const ARCH_32: u32 = 0x4000_0003;
+/// 32-bit ARM.
+#[cfg(target_arch = "aarch64")]
+const ARCH_32: u32 = 0x4000_0028;
+/// No such thing on riscv64: the same as the native one.
+#[cfg(target_arch = "riscv64")]
+const ARCH_32: u32 = 0xc000_00f3;
+
+/// Returns the filter of every RUN; with `identity`, calls about users and owners are handed to the
+/// listener.
+pub(crate) fn filter(identity: bool) -> Vec<Instruction> {
+    let mut native = refused::native();
+    if identity {
+        native.extend(watched::rules());
+    }
+    let (native, narrow) = (section(&native, true), section(&refused::narrow(), false));
+    let mut program = vec![
+        statement(LOAD, OFFSET_ARCH),
+        // Not native: skip the native section by falling into the long jump below.
+        jump(JUMP_EQUAL, ARCH, 1, 0),
+        Instruction { code: 0x05, jump_true: 0, jump_false: 0, value: length(&native) },
+    ];
+    program.extend(native);
+    program.push(jump(JUMP_EQUAL, ARCH_32, 1, 0));
+    program.push(refuse(libc::ENOSYS));
+    program.extend(narrow);
+    program
+}
+
+fn length(part: &[Instruction]) -> u32 {
+    u32::try_from(part.len()).expect("filters are far below the kernel's limit of 4096")
+}
+
+fn section(rules: &[Rule], native: bool) -> Vec<Instruction> {
+    let mut part = vec![statement(LOAD, OFFSET_NUMBER)];
+    if native && cfg!(target_arch = "x86_64") {
+        // The x32 ABI numbers its calls from here.
+        part.push(jump(JUMP_GREATER_OR_EQUAL, 0x4000_0000, 0, 1));
+        part.push(refuse(libc::ENOSYS));
+    }
+    for (number, verdict) in rules {
+        let body = body(*verdict);
+        let skip = u8::try_from(body.len()).expect("a rule is a few instructions long");
+        let number = u32::try_from(*number).expect("call numbers are small");
+        part.push(jump(JUMP_EQUAL, number, 0, skip));
+        part.extend(body);
+    }
+    part.push(statement(RETURN, ALLOW));
+    part
+}
+
+/// Every body returns, so the accumulator need not be restored.
+fn body(verdict: Verdict) -> Vec<Instruction> {
+    match verdict {
+        Verdict::Refuse(errno) => vec![refuse(errno)],
+        Verdict::Notify => vec![statement(RETURN, NOTIFY)],
+        Verdict::RefuseBits(argument, bits, errno) => bits_or_allow(argument, bits, refuse(errno)),
+        Verdict::NotifyBits(argument, bits) => {
+            bits_or_allow(argument, bits, statement(RETURN, NOTIFY))
+        }
+        Verdict::IgnoreIf(argument, value, other) => vec![
+            statement(LOAD, OFFSET_ARGS + 8 * argument),
+            jump(JUMP_EQUAL, value, 0, 5),
+            statement(LOAD, OFFSET_ARGS + 8 * other),
+            jump(JUMP_EQUAL, 0, 0, 2),
+            statement(LOAD, OFFSET_ARGS + 8 * other + 4),
+            jump(JUMP_EQUAL, 0, 1, 0),
+            statement(RETURN, ERRNO),
+            statement(RETURN, ALLOW),
+        ],
+    }
+}
+
+fn bits_or_allow(argument: u32, bits: u32, then: Instruction) -> Vec<Instruction> {
+    vec![
+        statement(LOAD, OFFSET_ARGS + 8 * argument),
+        jump(JUMP_ANY_BIT, bits, 0, 1),
+        then,
+        statement(RETURN, ALLOW),
+    ]
+}
+
+fn statement(code: u16, value: u32) -> Instruction {
+    Instruction { code, jump_true: 0, jump_false: 0, value }
+}
+
+fn jump(code: u16, value: u32, jump_true: u8, jump_false: u8) -> Instruction {
+    Instruction { code, jump_true, jump_false, value }
+}
+
+fn refuse(errno: i32) -> Instruction {
+    statement(RETURN, ERRNO | u32::try_from(errno).expect("error numbers are positive"))
+}

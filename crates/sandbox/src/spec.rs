@@ -1,0 +1,151 @@
+//! What to run: the public description of one process and of the tree it runs over.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire;
+use crate::{Owner, Privilege};
+
+/// One process to run, and everything that it may see.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// The tree that becomes `/`.
+    pub root: RootSpec,
+    /// The program and its arguments; the program is searched for in the `PATH` of `env`.
+    pub argv: Vec<OsString>,
+    /// The whole environment of the process; nothing else is inherited.
+    pub env: Vec<(OsString, OsString)>,
+    /// The working directory, an absolute path in the root; it must exist.
+    #[serde(with = "wire::path")]
+    pub cwd: PathBuf,
+    /// Who the process is.
+    pub user: Identity,
+    /// The host name that the process sees.
+    pub hostname: String,
+    /// Which network the process sees.
+    pub network: Network,
+    /// What is mounted over the tree, in this order.
+    pub mounts: Vec<Mount>,
+    /// Contents of `/etc/hosts`.
+    pub hosts: Vec<u8>,
+    /// Contents of `/etc/resolv.conf`.
+    pub resolv_conf: Vec<u8>,
+    /// Resource limits beyond the builder's own.
+    pub ulimits: Vec<Ulimit>,
+    /// Size of `/dev/shm` in bytes.
+    pub shm_size: u64,
+    /// What [`crate::enter`] returned.
+    pub privilege: Privilege,
+    /// An existing, empty scratch directory for this run alone; the caller removes it.
+    #[serde(with = "wire::path")]
+    pub tmp: PathBuf,
+    /// Recorded owners of symlinks, FIFOs and sockets of the lower layers, which can carry no record
+    /// themselves. Only read under [`Privilege::SingleId`].
+    pub special_owners: Vec<Owner>,
+}
+
+/// The tree that becomes `/`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum RootSpec {
+    /// An overlay mount; what changes lands in `upper`.
+    Overlay {
+        /// Read-only layers, topmost first; may be empty.
+        #[serde(with = "wire::paths")]
+        lower: Vec<PathBuf>,
+        /// An existing directory for the changes.
+        #[serde(with = "wire::path")]
+        upper: PathBuf,
+        /// An existing, empty directory on the file system of `upper`.
+        #[serde(with = "wire::path")]
+        work: PathBuf,
+    },
+    /// A directory that is changed in place.
+    Plain(#[serde(with = "wire::path")] PathBuf),
+}
+
+/// Numeric user, group and supplementary groups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+impl Identity {
+    /// User and group 0 without supplementary groups.
+    pub const ROOT: Self = Self { uid: 0, gid: 0, groups: Vec::new() };
+}
+
+/// Which network the process sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// The network of the builder.
+    Default,
+    /// The network of the builder, asked for by name.
+    Host,
+    /// Nothing but a loopback interface.
+    None,
+}
+
+/// Something mounted over the tree for the length of the run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Mount {
+    /// Where, an absolute path in the root; made for the run if it is missing.
+    #[serde(with = "wire::path")]
+    pub target: PathBuf,
+    /// What.
+    pub source: MountSource,
+}
+
+/// What a [`Mount`] shows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum MountSource {
+    /// A file or directory of the host.
+    Bind {
+        /// The file or directory.
+        #[serde(with = "wire::path")]
+        path: PathBuf,
+        /// Whether writes are refused.
+        readonly: bool,
+    },
+    /// An empty file system in memory.
+    Tmpfs {
+        /// Size limit in bytes.
+        size: Option<u64>,
+        /// Mode of its root.
+        mode: u32,
+    },
+    /// A file whose content never touches a disk.
+    SecretFile {
+        /// The content.
+        content: Vec<u8>,
+        /// Permission bits.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
+    /// A file or directory of the host that may be written to; the writes are discarded.
+    BindOverlay {
+        /// The file or directory.
+        #[serde(with = "wire::path")]
+        lower: PathBuf,
+    },
+}
+
+/// One resource limit, as `--ulimit name=soft:hard` has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    /// Name as Docker spells it: `nofile`, `nproc`, `core`, ...
+    pub name: String,
+    /// Soft limit; `u64::MAX` is unlimited.
+    pub soft: u64,
+    /// Hard limit; `u64::MAX` is unlimited.
+    pub hard: u64,
+}
