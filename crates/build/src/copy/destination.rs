@@ -1,0 +1,210 @@
+//! The root that files are copied into: its merged tree with the layer that is being made on top.
+
+use super::{CopyError, join, shown, source::Group, split};
+use std::{collections::BTreeMap, sync::Arc};
+use strake_layer::{Body, Change, Entry, Kind, Tree};
+
+/// As many links as Linux follows in one path.
+const MAX_LINKS: usize = 255;
+
+/// A layer in the making.
+pub(super) struct Destination<'a> {
+    below: &'a Tree,
+    /// What the layer has so far, by path with NUL for each slash: in walking order.
+    made: BTreeMap<Vec<u8>, Made>,
+    now: i64,
+}
+
+/// An entry of the layer.
+#[derive(Clone)]
+pub(super) struct Made {
+    /// Links are files here; see `group`.
+    pub(super) entry: Entry,
+    pub(super) body: Body,
+    /// Shared by the names of one file: the source's number, and the file's within it.
+    pub(super) group: Option<(usize, Group)>,
+}
+
+impl Made {
+    /// An entry without content.
+    pub(super) fn plain(entry: Entry) -> Made {
+        Made { entry, body: Body::Empty, group: None }
+    }
+}
+
+impl<'a> Destination<'a> {
+    pub(super) fn new(below: &'a Tree, now: i64) -> Destination<'a> {
+        Destination { below, made: BTreeMap::new(), now }
+    }
+
+    /// What is at exactly this path.
+    pub(super) fn get(&self, path: &[u8]) -> Option<&Entry> {
+        if let Some(made) = self.made.get(&key(path)) {
+            return Some(&made.entry);
+        }
+        let hidden = |made: &Made| !matches!(made.entry.kind, Kind::Directory { opaque: false });
+        let mut above = split(path).0;
+        while !above.is_empty() {
+            if self.made.get(&key(above)).is_some_and(hidden) {
+                return None;
+            }
+            above = split(above).0;
+        }
+        self.below.get(path).map(|node| &node.entry)
+    }
+
+    pub(super) fn is_directory(&self, path: &[u8]) -> bool {
+        path.is_empty() || self.get(path).is_some_and(super::source::is_directory)
+    }
+
+    /// Follows all links of `path` within the directory `root`, the last one included if `last`.
+    pub(super) fn resolve(
+        &self,
+        root: &[u8],
+        path: &[u8],
+        last: bool,
+    ) -> Result<Vec<u8>, CopyError> {
+        let mut ahead: Vec<Vec<u8>> = components(path).map(<[u8]>::to_vec).rev().collect();
+        let mut real: Vec<u8> = Vec::new();
+        let mut links = 0;
+        while let Some(part) = ahead.pop() {
+            if part == b".." {
+                real = split(&real).0.to_vec();
+                continue;
+            }
+            let next = join(&real, &part);
+            let follow = last || !ahead.is_empty();
+            match self.get(&join(root, &next)).map(|entry| &entry.kind) {
+                Some(Kind::Symlink { target }) if follow => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(CopyError::LinkLoop { path: shown(path) });
+                    }
+                    if target.starts_with(b"/") {
+                        real.clear();
+                    }
+                    ahead.extend(components(target).map(<[u8]>::to_vec).rev());
+                }
+                _ => real = next,
+            }
+        }
+        Ok(join(root, &real))
+    }
+
+    /// Makes a directory and those above it, where they are missing.
+    pub(super) fn make_directories(
+        &mut self,
+        path: &[u8],
+        owner: (u32, u32),
+    ) -> Result<(), CopyError> {
+        if path.is_empty() || self.is_directory(path) {
+            return Ok(());
+        }
+        if self.get(path).is_some() {
+            return Err(CopyError::NotADirectory { path: shown(path) });
+        }
+        self.make_directories(split(path).0, owner)?;
+        self.put(Made::plain(Entry {
+            path: path.to_vec(),
+            kind: Kind::Directory { opaque: false },
+            mode: 0o755,
+            uid: owner.0,
+            gid: owner.1,
+            mtime: self.now,
+            xattrs: BTreeMap::new(),
+        }));
+        Ok(())
+    }
+
+    /// Puts an entry in the place of whatever is there. Its parent is a directory.
+    pub(super) fn put(&mut self, mut made: Made) {
+        let path = made.entry.path.clone();
+        let had_directory = self.is_directory(&path);
+        if !super::source::is_directory(&made.entry) {
+            if had_directory {
+                self.forget_below(&path);
+            }
+        } else if !had_directory
+            && self.below.get(&path).is_some_and(|node| super::source::is_directory(&node.entry))
+        {
+            // A directory again, after something else has replaced it: the old content stays away.
+            made.entry.kind = Kind::Directory { opaque: true };
+        }
+        self.changed(split(&path).0);
+        self.made.insert(key(&path), made);
+    }
+
+    /// Gives the directory at `path` other facts; what is in it stays.
+    pub(super) fn update(&mut self, path: &[u8], change: impl FnOnce(&mut Entry)) {
+        self.carry(path);
+        if let Some(made) = self.made.get_mut(&key(path)) {
+            change(&mut made.entry);
+        }
+    }
+
+    /// Notes that a directory's list of names has changed just now.
+    fn changed(&mut self, directory: &[u8]) {
+        let now = self.now;
+        self.update(directory, |entry| entry.mtime = now);
+    }
+
+    /// Takes a directory and those above it over from below: a layer has all parents.
+    fn carry(&mut self, directory: &[u8]) {
+        let mut at = directory;
+        while !at.is_empty() && !self.made.contains_key(&key(at)) {
+            if let Some(node) = self.below.get(at) {
+                self.made.insert(key(at), Made::plain(node.entry.clone()));
+            }
+            at = split(at).0;
+        }
+    }
+
+    fn forget_below(&mut self, path: &[u8]) {
+        let start = [key(path).as_slice(), b"\0"].concat();
+        let below: Vec<Vec<u8>> = self
+            .made
+            .range(start.clone()..)
+            .map(|(key, _)| key)
+            .take_while(|key| key.starts_with(&start))
+            .cloned()
+            .collect();
+        for key in below {
+            self.made.remove(&key);
+        }
+    }
+
+    /// An entry that the layer has, to make a further name of it.
+    pub(super) fn made_mut(&mut self, path: &[u8]) -> Option<&mut Made> {
+        self.made.get_mut(&key(path))
+    }
+
+    /// The layer: in walking order, of several names of a file the first with the content.
+    pub(super) fn finish(self) -> Vec<Change> {
+        let mut first_names: BTreeMap<(usize, Group), Vec<u8>> = BTreeMap::new();
+        let changes = self.made.into_values().map(|Made { mut entry, mut body, group }| {
+            if let Some(group) = group {
+                if let Some(first) = first_names.get(&group) {
+                    entry.kind = Kind::Hardlink { target: first.clone() };
+                    body = Body::Empty;
+                } else {
+                    first_names.insert(group, entry.path.clone());
+                }
+            }
+            Change { entry, body }
+        });
+        changes.collect()
+    }
+}
+
+fn key(path: &[u8]) -> Vec<u8> {
+    path.iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect()
+}
+
+fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"."))
+}
+
+/// A file of this machine as a body.
+pub(super) fn file_body(path: std::path::PathBuf) -> Body {
+    Body::Path(Arc::new(path))
+}

@@ -1,0 +1,53 @@
+//! What COPY and ADD of local files mean: which files, and what becomes of them in the image.
+//!
+//! Two steps, so that a step's key needs no destination: [`select`] looks the sources up and
+//! hashes them, [`changes`] places them in a root. Both follow BuildKit, corner by corner; where a
+//! rule looks odd, the test tables say which experiment it is from.
+//!
+//! Invariant: the destination is never touched, only its merged [`Tree`] is asked.
+//! Invariant: owners and modes of a stage's files come from its tree, never from disk.
+
+mod archive;
+mod destination;
+mod error;
+mod filter;
+mod mode;
+mod place;
+mod record;
+mod select;
+mod source;
+
+pub use error::CopyError;
+pub use place::changes;
+pub use select::{Selection, select};
+pub use source::SourceTree;
+
+#[expect(unused_imports, reason = "for the links in the text above")]
+use strake_layer::Tree;
+
+/// A path as text for people: bytes that are not UTF-8 are escaped.
+fn shown(path: &[u8]) -> String {
+    strake_layer::EntryName(path.to_vec()).to_string()
+}
+
+fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
+    match (parent.is_empty(), name.is_empty()) {
+        (true, _) => name.to_vec(),
+        (false, true) => parent.to_vec(),
+        (false, false) => [parent, name].join(&b'/'),
+    }
+}
+
+/// The directory of a path and its last component.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    }
+}
+
+/// A path from the root without leading slash, `.` and `..`: what is above the root is the root.
+fn rooted(path: &[u8]) -> Vec<u8> {
+    let cleaned = strake_context::clean(&[b"/", path].concat());
+    cleaned[1..].to_vec()
+}

@@ -1,0 +1,223 @@
+//! From selected files and a destination to the changes of a layer.
+
+use super::{
+    CopyError, archive,
+    destination::{Destination, Made, file_body},
+    filter::below,
+    join,
+    mode::ModeChange,
+    rooted,
+    select::{Picked, Selection},
+    shown,
+    source::{Found, Origin, is_directory},
+    split,
+};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+use strake_layer::{Body, Change, Entry, Kind, Tree};
+use strake_plan::CopyOp;
+
+/// What all sources of one COPY have in common.
+struct Copy<'a> {
+    op: &'a CopyOp,
+    /// `--chown`, as numbers.
+    owner: Option<(u32, u32)>,
+    chmod: Option<ModeChange>,
+    now: i64,
+    folders: &'a [PathBuf],
+}
+
+/// The layer that `op` makes of `selection` on top of `below`, in walking order.
+///
+/// `owner` is `--chown` in numbers, `now` the time for what has none of its own. `scratch` takes
+/// what an archive spills, and must live until the layer is packed. `folders` are the snapshots of
+/// the source stage's layers, by [`strake_layer::Node::layer`]; empty where
+/// [`Selection::reads_layers`] says no.
+pub fn changes(
+    op: &CopyOp,
+    selection: &Selection,
+    below: &Tree,
+    owner: Option<(u32, u32)>,
+    now: i64,
+    scratch: &Path,
+    folders: &[PathBuf],
+) -> Result<Vec<Change>, CopyError> {
+    let chmod = op.chmod.as_deref().map(ModeChange::parse).transpose()?;
+    let copy = Copy { op, owner, chmod, now, folders };
+    let mut destination = Destination::new(below, now);
+    let mut files: Vec<Vec<u8>> = Vec::new();
+    for (number, picked) in selection.picked.iter().enumerate() {
+        match &picked.archive {
+            Some(path) => copy.unpack(picked, number, path, scratch, &mut destination)?,
+            None => copy.place(picked, number, &mut files, &mut destination)?,
+        }
+    }
+    Ok(destination.finish())
+}
+
+impl Copy<'_> {
+    fn place(
+        &self,
+        picked: &Picked,
+        number: usize,
+        files: &mut Vec<Vec<u8>>,
+        destination: &mut Destination<'_>,
+    ) -> Result<(), CopyError> {
+        let top = &picked.entries[0];
+        let target = self.target(picked, destination)?;
+        if !is_directory(&top.entry) {
+            if !self.op.dest.ends_with('/') && files.contains(&target) {
+                return Err(self.many_to_one());
+            }
+            files.push(target.clone());
+            return self.put_file(picked, number, top, target, destination);
+        }
+        for found in &picked.entries[1..] {
+            let path = join(&target, &below(&picked.base, &found.entry.path));
+            if is_directory(&found.entry) {
+                self.put_directory(found, path, destination)?;
+            } else {
+                self.put_file(picked, number, found, path, destination)?;
+            }
+        }
+        // Last, for what is put into a directory changes its time.
+        for found in picked.entries[1..].iter().filter(|found| is_directory(&found.entry)) {
+            let path = join(&target, &below(&picked.base, &found.entry.path));
+            destination.update(&path, |entry| entry.mtime = found.entry.mtime);
+        }
+        let time = if picked.fresh { self.now } else { top.entry.mtime };
+        destination.update(&target, |entry| entry.mtime = time);
+        Ok(())
+    }
+
+    /// Where a source goes: the destination itself, or for a file its name in that directory.
+    fn target(
+        &self,
+        picked: &Picked,
+        destination: &mut Destination<'_>,
+    ) -> Result<Vec<u8>, CopyError> {
+        let written = self.op.dest.as_bytes();
+        let (parent, last) = split(written);
+        let made = if matches!(last, b"" | b".") { written } else { parent };
+        let made = destination.resolve(b"", made, true)?;
+        destination.make_directories(&made, self.directory_owner())?;
+        let target = destination.resolve(b"", &rooted(written), true)?;
+        let (source, parent) = if is_directory(&picked.entries[0].entry) {
+            if destination.get(&target).is_some_and(|entry| !is_directory(entry)) {
+                return Err(CopyError::DirectoryOverFile {
+                    from: shown(&picked.name),
+                    to: shown(&target),
+                });
+            }
+            (target.clone(), target)
+        } else if destination.is_directory(&target) {
+            (join(&target, picked.file_name()), target)
+        } else {
+            let parent = split(&target).0.to_vec();
+            (target, parent)
+        };
+        destination.make_directories(&parent, self.directory_owner())?;
+        Ok(source)
+    }
+
+    fn directory_owner(&self) -> (u32, u32) {
+        self.owner.unwrap_or((0, 0))
+    }
+
+    fn put_directory(
+        &self,
+        found: &Found,
+        path: Vec<u8>,
+        destination: &mut Destination<'_>,
+    ) -> Result<(), CopyError> {
+        let facts = self.facts(&found.entry, path);
+        if destination.get(&facts.path).is_none() {
+            destination.put(Made::plain(facts));
+            return Ok(());
+        }
+        if !destination.is_directory(&facts.path) {
+            return Err(CopyError::DirectoryOverFile {
+                from: shown(&found.entry.path),
+                to: shown(&facts.path),
+            });
+        }
+        let Entry { path, kind: _, mode, uid, gid, mtime: _, xattrs } = facts;
+        destination.update(&path, |entry| {
+            (entry.mode, entry.uid, entry.gid) = (mode, uid, gid);
+            entry.xattrs.extend(xattrs);
+        });
+        Ok(())
+    }
+
+    fn put_file(
+        &self,
+        picked: &Picked,
+        number: usize,
+        found: &Found,
+        path: Vec<u8>,
+        destination: &mut Destination<'_>,
+    ) -> Result<(), CopyError> {
+        if destination.is_directory(&path) {
+            return Err(CopyError::FileOverDirectory {
+                from: shown(&found.entry.path),
+                to: shown(&path),
+            });
+        }
+        let mut entry = self.facts(&found.entry, path);
+        if picked.fresh && picked.entries.len() == 1 {
+            entry.mtime = self.now;
+        }
+        let body = self.body(found)?;
+        destination.put(Made { entry, body, group: found.group.map(|group| (number, group)) });
+        Ok(())
+    }
+
+    /// The entry as it will be in the image.
+    fn facts(&self, entry: &Entry, path: Vec<u8>) -> Entry {
+        let mut facts = Entry { path, ..entry.clone() };
+        (facts.uid, facts.gid) = self.owner.unwrap_or((entry.uid, entry.gid));
+        if let Some(chmod) = &self.chmod
+            && !matches!(entry.kind, Kind::Symlink { .. })
+        {
+            facts.mode = chmod.apply(entry.mode, is_directory(entry));
+        }
+        facts
+    }
+
+    fn body(&self, found: &Found) -> Result<Body, CopyError> {
+        Ok(match &found.origin {
+            Origin::Nothing => Body::Empty,
+            Origin::Path(path) => Body::Path(path.clone()),
+            Origin::Bytes(bytes) => Body::Bytes(bytes.clone()),
+            Origin::Layer(layer) => {
+                let folder =
+                    self.folders.get(*layer).ok_or(CopyError::NoFolder { layer: *layer })?;
+                file_body(folder.join(OsStr::from_bytes(&found.entry.path)))
+            }
+        })
+    }
+
+    fn unpack(
+        &self,
+        picked: &Picked,
+        number: usize,
+        path: &Path,
+        scratch: &Path,
+        destination: &mut Destination<'_>,
+    ) -> Result<(), CopyError> {
+        let target = destination.resolve(b"", self.op.dest.as_bytes(), true)?;
+        destination.make_directories(&target, self.directory_owner())?;
+        let file = fs_err::File::open(path)?;
+        let entries = strake_layer::read_archive(file, scratch)
+            .map_err(|source| CopyError::Archive { path: shown(&picked.name), source })?;
+        archive::place(entries, &target, number, self.owner, destination)
+    }
+
+    fn many_to_one(&self) -> CopyError {
+        let instruction = if self.op.unpack { "ADD" } else { "COPY" };
+        CopyError::ManyToOne { instruction, dest: self.op.dest.clone() }
+    }
+}

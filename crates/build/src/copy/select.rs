@@ -1,0 +1,220 @@
+//! Looking sources up: wildcards, links, what is below a directory, content hashes.
+
+use super::{
+    CopyError,
+    filter::{Filter, between, pivot, plain_start},
+    join, rooted, shown,
+    source::{Found, Origin, SourceTree, is_directory, not_found},
+    split,
+};
+use std::{collections::BTreeMap, io::Read, path::PathBuf, sync::Arc};
+use strake_context::{BadPattern, glob_match, has_wildcard};
+use strake_layer::{Entry, Kind};
+use strake_plan::{CopyOp, CopySource, HeredocFile, Source};
+
+/// The files that a COPY or ADD copies, in order, hashed.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    pub(super) picked: Vec<Picked>,
+    /// Whether the files keep their owners, which then count for the key.
+    pub(super) owners_kept: bool,
+}
+
+/// One source: what was written, or one match of a wildcard.
+#[derive(Clone, Debug)]
+pub(super) struct Picked {
+    /// From the source's root, links not followed. The last component is a file's name in the image.
+    pub(super) name: Vec<u8>,
+    /// The path with links followed: that of the first entry.
+    pub(super) base: Vec<u8>,
+    /// The source itself, then what is below it, in walking order.
+    pub(super) entries: Vec<Found>,
+    /// Where the archive is that is to be taken apart.
+    pub(super) archive: Option<PathBuf>,
+    /// Whether the source itself has no time of its own: it gets the time of the copy.
+    pub(super) fresh: bool,
+}
+
+impl Selection {
+    /// Whether [`super::changes`] will read files of the stage's layers, and so needs their folders.
+    pub fn reads_layers(&self) -> bool {
+        let mut entries = self.picked.iter().flat_map(|picked| &picked.entries);
+        entries.any(|found| matches!(found.origin, Origin::Layer(_)))
+    }
+}
+
+/// How much of a file tells whether it is an archive.
+const ARCHIVE_HEAD: u64 = 64 << 10;
+
+/// Mode of a heredoc's file.
+const HEREDOC_MODE: u32 = 0o644;
+
+/// Looks the sources of `op` up in `source`.
+///
+/// A wildcard that matches nothing selects nothing; a path that is not there is an error.
+pub fn select(op: &CopyOp, source: &SourceTree<'_>) -> Result<Selection, CopyError> {
+    // What is made of the files is the business of `changes`.
+    let CopyOp { from, sources, dest: _, chown, chmod: _, link: _, parents, excludes, unpack } = op;
+    let mut picked = Vec::new();
+    for written in sources {
+        match written {
+            CopySource::Heredoc(file) => picked.push(heredoc(file)),
+            CopySource::Path(path) if *parents => {
+                picked.push(with_parents(source, path, excludes)?);
+            }
+            CopySource::Path(path) => pick(source, path, excludes, &mut picked)?,
+        }
+    }
+    if *unpack && let SourceTree::Context(_) = source {
+        for it in &mut picked {
+            it.archive = archive(it)?;
+        }
+    }
+    let mut unhashed: Vec<&mut Found> =
+        picked.iter_mut().flat_map(|picked| &mut picked.entries).collect();
+    source.hash(&mut unhashed)?;
+    let owners_kept = matches!(from, Source::Stage(_)) && chown.is_none();
+    Ok(Selection { picked, owners_kept })
+}
+
+fn pick(
+    source: &SourceTree<'_>,
+    written: &str,
+    excludes: &[String],
+    picked: &mut Vec<Picked>,
+) -> Result<(), CopyError> {
+    let filter = Filter::new(None, excludes)?;
+    let path = rooted(written.as_bytes());
+    if !has_wildcard(&path) {
+        let found = one(source, &path, &filter)?;
+        picked.push(found.map_or_else(|real| not_found(source, &path, &real).and_then(Err), Ok)?);
+        return Ok(());
+    }
+    let (base, matches) = wildcard(source, &path)?;
+    for path in matches {
+        let found = one(source, &path, &filter)?
+            .or_else(|real| not_found(source, &path, &real).and_then(Err))?;
+        let below = super::filter::below(&base, &path);
+        if is_directory(&found.entries[0].entry) || !filter.excludes(&below) {
+            picked.push(found);
+        }
+    }
+    Ok(())
+}
+
+/// One source by its path; the path that its links lead to where nothing is there.
+fn one(
+    source: &SourceTree<'_>,
+    path: &[u8],
+    filter: &Filter,
+) -> Result<Result<Picked, Vec<u8>>, CopyError> {
+    let real = source.resolve(path)?;
+    let entries = filter.apply(&real, source.walk(&real)?);
+    if entries.is_empty() {
+        return Ok(Err(real));
+    }
+    // The context's own directory has a time of the checkout's, not of the files'.
+    let fresh = real.is_empty() && matches!(source, SourceTree::Context(_));
+    Ok(Ok(Picked { name: path.to_vec(), base: real, entries, archive: None, fresh }))
+}
+
+/// What a path with wildcards matches, with the directory that the wildcards begin in.
+///
+/// The part before them is resolved; links are not followed while matching.
+fn wildcard(source: &SourceTree<'_>, path: &[u8]) -> Result<(Vec<u8>, Vec<Vec<u8>>), CopyError> {
+    let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+    let plain = parts.iter().take_while(|part| !has_wildcard(part)).count();
+    let written = parts[..plain].join(&b'/');
+    let base = source.resolve(&written)?;
+    if source.get(&base)?.is_none() {
+        return not_found(source, &written, &base).and_then(Err);
+    }
+    let bad = |BadPattern| CopyError::BadPattern { pattern: shown(path) };
+    let mut matches = vec![base.clone()];
+    let mut patterns = parts[plain..].iter().peekable();
+    while let Some(pattern) = patterns.next() {
+        glob_match(pattern, b"").map_err(bad)?;
+        let mut next = Vec::new();
+        for directory in &matches {
+            for (name, is_directory) in source.names(directory)? {
+                if (is_directory || patterns.peek().is_none())
+                    && glob_match(pattern, &name).map_err(bad)?
+                {
+                    next.push(join(directory, &name));
+                }
+            }
+        }
+        matches = next;
+    }
+    Ok((base, matches))
+}
+
+/// `--parents`: the directory before `/./`, of which only what the pattern matches is copied.
+fn with_parents(
+    source: &SourceTree<'_>,
+    written: &str,
+    excludes: &[String],
+) -> Result<Picked, CopyError> {
+    let (directory, pattern) = pivot(written);
+    let name = rooted(directory.as_bytes());
+    let real = source.resolve(&name)?;
+    let Some(top) = source.get(&real)? else {
+        return not_found(source, &name, &real).and_then(Err);
+    };
+    let start = plain_start(&real, &pattern);
+    let mut entries = vec![top];
+    if start != real {
+        for directory in between(&real, &start) {
+            entries.extend(source.get(&directory)?);
+        }
+    }
+    let walked = source.walk(&start)?;
+    if walked.is_empty() && !has_wildcard(pattern.as_bytes()) {
+        return not_found(source, written.as_bytes(), &start).and_then(Err);
+    }
+    entries.extend(walked.into_iter().filter(|found| found.entry.path != real));
+    let include = (!pattern.is_empty()).then_some(pattern.as_str());
+    let entries = Filter::new(include, excludes)?.apply(&real, entries);
+    Ok(Picked { name, base: real, entries, archive: None, fresh: true })
+}
+
+fn heredoc(file: &HeredocFile) -> Picked {
+    let HeredocFile { name, content } = file;
+    let name = rooted(name.as_bytes());
+    let found = Found {
+        entry: Entry {
+            path: name.clone(),
+            kind: Kind::File { size: content.len() as u64 },
+            mode: HEREDOC_MODE,
+            uid: 0,
+            gid: 0,
+            mtime: 0,
+            xattrs: BTreeMap::new(),
+        },
+        content: None,
+        origin: if content.is_empty() {
+            Origin::Nothing
+        } else {
+            Origin::Bytes(Arc::from(content.as_bytes()))
+        },
+        group: None,
+        on_disk: None,
+    };
+    Picked { name: name.clone(), base: name, entries: vec![found], archive: None, fresh: true }
+}
+
+fn archive(picked: &Picked) -> Result<Option<PathBuf>, CopyError> {
+    let Origin::Path(path) = &picked.entries[0].origin else {
+        return Ok(None);
+    };
+    let mut head = Vec::new();
+    fs_err::File::open(path.as_path())?.take(ARCHIVE_HEAD).read_to_end(&mut head)?;
+    Ok(strake_layer::is_archive(&head).then(|| path.as_path().to_owned()))
+}
+
+impl Picked {
+    /// The name that a file gets in a directory.
+    pub(super) fn file_name(&self) -> &[u8] {
+        split(&self.name).1
+    }
+}
