@@ -29,7 +29,7 @@ pub(crate) fn for_each_entry(
     let digest = layer.descriptor.digest;
     let unreadable = |source| ExportError::LayerUnreadable { digest, source };
     let file = File::open(&layer.blob)?;
-    let plain = decompress(file).map_err(|it| unreadable(io::Error::other(it)))?;
+    let plain = strake_layer::decompress(file).map_err(unreadable)?;
     let mut blocks = Blocks::new(plain);
     let mut number = 0;
     while let Some(header) = blocks.next().map_err(unreadable)? {
@@ -42,17 +42,6 @@ pub(crate) fn for_each_entry(
         number += 1;
     }
     Ok(())
-}
-
-/// The plain tar in a blob, by its first bytes.
-fn decompress(file: File) -> io::Result<Box<dyn Read>> {
-    let mut input = io::BufReader::with_capacity(1 << 18, file);
-    let magic = io::BufRead::fill_buf(&mut input)?;
-    Ok(match magic {
-        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::with_buffer(input)?),
-        _ => Box::new(input),
-    })
 }
 
 fn asked(header: &Header) -> Result<Asked, &'static str> {
