@@ -269,6 +269,10 @@ impl Error {
             Error::PlatformMissing { available, .. } if !available.is_empty() => {
                 format!("choose one of them with --platform={}", available[0])
             }
+            Error::NotInLayout { available, .. } if !available.is_empty() => {
+                "add one of these names, or a digest, after the path".to_owned()
+            }
+            Error::Keychain { source, .. } => return source.hint(),
             Error::SchemaOne { .. } => {
                 "push the image again with a current tool; any since 2016 writes schema 2"
                     .to_owned()

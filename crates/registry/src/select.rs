@@ -28,7 +28,7 @@ pub(crate) fn select<'a>(
 }
 
 /// BuildKit's attestations stand in the index beside the images that they are about.
-fn is_attestation(descriptor: &Descriptor) -> bool {
+pub(crate) fn is_attestation(descriptor: &Descriptor) -> bool {
     let kind = descriptor.annotations.get("vnd.docker.reference.type").map(String::as_str);
     let unknown = descriptor
         .platform
