@@ -1,0 +1,139 @@
+//! Making a root, handing it to the sandbox, and taking it back.
+
+use crate::{
+    changes::{self, Changed},
+    copy::{set_mtime, set_owner},
+    error::{Context, RootError},
+    inspect::Owners,
+    plain::{self, Stamps},
+};
+use rustix::fs::XattrFlags;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+use strake_layer::{Change, Entry, Tree};
+use strake_sandbox::{Owner, Privilege, RootSpec};
+
+/// What a root is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepare<'a> {
+    /// Unpacked layers, ready for overlayfs, topmost first.
+    pub lowers: &'a [PathBuf],
+    /// What they show together.
+    pub tree: &'a Tree,
+    /// An empty directory, on the file system of the lowers.
+    pub dir: &'a Path,
+    /// Under which the process runs.
+    pub privilege: &'a Privilege,
+    /// Whether overlayfs can be mounted; without it, the tree is copied.
+    pub overlay: bool,
+}
+
+/// A root that one process may change.
+#[derive(Debug)]
+pub struct Root {
+    lowers: Vec<PathBuf>,
+    tree: Tree,
+    privilege: Privilege,
+    form: Form,
+    /// Sockets that the process left, once the changes were read.
+    sockets: OnceLock<Vec<PathBuf>>,
+}
+
+#[derive(Debug)]
+enum Form {
+    Overlay { upper: PathBuf, work: PathBuf },
+    Plain { root: PathBuf, stamps: Stamps },
+}
+
+impl Root {
+    /// Makes a root.
+    pub fn prepare(spec: Prepare<'_>) -> Result<Root, RootError> {
+        let Prepare { lowers, tree, dir, privilege, overlay } = spec;
+        let make = |name: &str| {
+            let path = dir.join(name);
+            fs::create_dir(&path).context("create", &path).map(|()| path)
+        };
+        let form = if overlay {
+            let (upper, work) = (make("upper")?, make("work")?);
+            dress_root(&upper, tree, privilege)?;
+            Form::Overlay { upper, work }
+        } else {
+            let root = make("root")?;
+            let stamps = plain::materialise(lowers, tree, &root)?;
+            dress_root(&root, tree, privilege)?;
+            Form::Plain { root, stamps }
+        };
+        let (lowers, tree, privilege) = (lowers.to_vec(), tree.clone(), privilege.clone());
+        Ok(Root { lowers, tree, privilege, form, sockets: OnceLock::new() })
+    }
+
+    /// For the sandbox.
+    pub fn spec(&self) -> RootSpec {
+        match &self.form {
+            Form::Overlay { upper, work } => RootSpec::Overlay {
+                lower: self.lowers.clone(),
+                upper: upper.clone(),
+                work: work.clone(),
+            },
+            Form::Plain { root, stamps: _ } => RootSpec::Plain(root.clone()),
+        }
+    }
+
+    /// What the process changed, once it has ended: parents before children, siblings in byte
+    /// order. `owners` are those that the sandbox recorded itself.
+    ///
+    /// A directory is there if it changed or if something below it did. The contents are read from
+    /// the root's own directory, which must stay until they are packed. Sockets are left out, and so
+    /// are changes of the root directory itself: Docker's layers have neither.
+    pub fn changes(&self, owners: &[Owner]) -> Result<Vec<Change>, RootError> {
+        let owners = Owners::new(&self.privilege, owners);
+        let (dir, stamps) = match &self.form {
+            Form::Overlay { upper, work: _ } => (upper, None),
+            Form::Plain { root, stamps } => (root, Some(stamps)),
+        };
+        let Changed { changes, sockets } =
+            changes::find(dir, stamps, &self.lowers, &self.tree, owners)?;
+        // A second reading finds the same.
+        let _ = self.sockets.set(sockets);
+        Ok(changes)
+    }
+
+    /// The changes as an unpacked layer, where they are there in that form: of a copied tree they
+    /// are not. Comes after [`Root::changes`]; they stay readable until the directory is moved.
+    pub fn into_snapshot(self) -> Result<Option<PathBuf>, RootError> {
+        let Form::Overlay { upper, work: _ } = self.form else { return Ok(None) };
+        // What the layer does not carry must not be in its snapshot.
+        for socket in self.sockets.get().into_iter().flatten() {
+            fs::remove_file(socket).context("remove", socket)?;
+        }
+        dress_root(&upper, &self.tree, &self.privilege)?;
+        Ok(Some(upper))
+    }
+}
+
+/// Gives the topmost directory what the merged root has: in an overlay it is the one that shows.
+fn dress_root(dir: &Path, tree: &Tree, privilege: &Privilege) -> Result<(), RootError> {
+    let Some(node) = tree.get(b"") else { return Ok(()) };
+    let Entry { path: _, kind: _, mode, uid, gid, mtime, xattrs } = &node.entry;
+    set_owner_of_root(dir, *uid, *gid, privilege)?;
+    for (name, value) in xattrs.iter().filter(|(name, _)| name.starts_with(b"user.")) {
+        rustix::fs::setxattr(dir, &name[..], value, XattrFlags::empty())
+            .context("change the attributes of", dir)?;
+    }
+    fs::set_permissions(dir, Permissions::from_mode(*mode)).context("change the mode of", dir)?;
+    set_mtime(dir, *mtime, 0)
+}
+
+fn set_owner_of_root(
+    dir: &Path,
+    uid: u32,
+    gid: u32,
+    privilege: &Privilege,
+) -> Result<(), RootError> {
+    // A directory made by root is root's already, and so is one without a record.
+    if (uid, gid) == (0, 0) { Ok(()) } else { set_owner(dir, uid, gid, privilege) }
+}
