@@ -1,1 +1,18 @@
-//! TODO
+//! Dockerfile text in, plan out.
+//!
+//! Invariant: no IO of any kind: base images, build arguments and contexts are values in a [`Request`].
+//! Invariant: [`parse`] never fails and never panics; what could not be read is a diagnostic.
+//! Invariant: what is parsed is lowered by destructuring without `..`, so that no flag is ignored.
+
+mod flag;
+pub mod instruction;
+mod lex;
+mod lower;
+mod parse;
+mod problem;
+
+pub use flag::{Arity, FlagDoc};
+pub use instruction::Instruction;
+pub use lex::{Comment, Directive, Heredoc, Word, WrittenFlag};
+pub use lower::{NamedContext, Request, Wanted, missing, plan};
+pub use parse::{Dockerfile, Statement, parse};

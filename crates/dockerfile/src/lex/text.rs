@@ -1,0 +1,52 @@
+//! Text that was joined from pieces of the source and still knows where each byte came from.
+
+use std::ops::Range;
+use strake_diag::Span;
+
+/// A logical line or a part of one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Text {
+    pub(crate) text: String,
+    /// Where a piece begins: offset in `text`, offset in the source. Sorted.
+    pieces: Vec<(usize, usize)>,
+}
+
+impl Text {
+    /// Adds `piece`, which stands at byte `source` of the source.
+    pub(crate) fn push(&mut self, piece: &str, source: usize) {
+        self.pieces.push((self.text.len(), source));
+        self.text.push_str(piece);
+    }
+
+    /// Where a range of this text stands in the source.
+    pub(crate) fn span(&self, range: Range<usize>) -> Span {
+        let start = self.source(range.start);
+        let end = if range.end > range.start { self.source(range.end - 1) + 1 } else { start };
+        Span::new(start, end)
+    }
+
+    /// The whole of it.
+    pub(crate) fn whole(&self) -> Span {
+        self.span(0..self.text.len())
+    }
+
+    /// A part that keeps its places.
+    pub(crate) fn slice(&self, range: Range<usize>) -> Text {
+        let text = self.text[range.clone()].to_owned();
+        let mut pieces = vec![(0, self.source(range.start))];
+        let inside = self.pieces.iter().filter(|(at, _)| *at > range.start && *at < range.end);
+        pieces.extend(inside.map(|(at, source)| (at - range.start, *source)));
+        Text { text, pieces }
+    }
+
+    /// A part without white space at either end.
+    pub(crate) fn trimmed(&self) -> Text {
+        let start = self.text.len() - self.text.trim_start().len();
+        self.slice(start..start + self.text.trim().len())
+    }
+
+    fn source(&self, at: usize) -> usize {
+        let piece = self.pieces.iter().rev().find(|(start, _)| *start <= at);
+        piece.map_or(0, |(start, source)| source + (at - start))
+    }
+}

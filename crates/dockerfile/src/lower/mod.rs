@@ -1,0 +1,85 @@
+//! From instructions to a plan: which stages are needed, and what each step does.
+
+mod graph;
+mod paths;
+mod quote;
+mod request;
+mod scope;
+mod stage;
+
+pub(crate) use paths::{base_name, clean, destination, join};
+pub(crate) use quote::{quoted_list, quoted_rune};
+pub use request::{NamedContext, Request, Wanted};
+pub(crate) use scope::{Made, Scope};
+
+use crate::Dockerfile;
+use crate::problem::{Outcome, error};
+use graph::{Below, Graph, Node};
+use stage::{Needed, needed};
+use std::collections::BTreeMap;
+use strake_diag::Diagnostic;
+use strake_plan::{Base, Plan, Stage, StageId};
+
+/// The images that must be in [`Request::images`] before there is a plan. Ask again until the
+/// answer is empty: an image's ONBUILD may need more of them.
+pub fn missing(file: &Dockerfile, request: &Request) -> Result<Vec<Wanted>, Vec<Diagnostic>> {
+    sound(file)?;
+    let graph = Graph::new(file, request).map_err(one)?;
+    let target = graph.target(request).map_err(one)?;
+    Ok(needed(&graph, target, request).map_err(one)?.missing)
+}
+
+/// What must be done to build the target.
+pub fn plan(file: &Dockerfile, request: &Request) -> Result<Plan, Vec<Diagnostic>> {
+    sound(file)?;
+    make(file, request).map_err(one)
+}
+
+fn make(file: &Dockerfile, request: &Request) -> Outcome<Plan> {
+    let graph = Graph::new(file, request)?;
+    let target = graph.target(request)?;
+    let Needed { order, triggers, missing } = needed(&graph, target, request)?;
+    if let Some(wanted) = missing.first() {
+        let message = format!("the base image `{}` is not resolved", wanted.name);
+        return Err(error("unresolved-base", wanted.span, message));
+    }
+    let mut planned = stage::Planned {
+        graph: &graph,
+        request,
+        triggers: &triggers,
+        placed: BTreeMap::new(),
+        stages: Vec::new(),
+        scopes: BTreeMap::new(),
+    };
+    for (node, span) in order {
+        planned.place(node, span)?;
+    }
+    let stage::Planned { placed, mut stages, .. } = planned;
+    let id = *placed.get(&Node::Stage(target)).ok_or_else(|| {
+        let message = "the target is a local directory, so there is nothing to build";
+        error("unsupported", graph.decls[target].span, message)
+    })?;
+    let config: &mut Stage = &mut stages[id.0];
+    config.config.labels.extend(request.labels.iter().cloned());
+    Ok(Plan { stages, target: id, platform: request.platform.clone() })
+}
+
+fn sound(file: &Dockerfile) -> Result<(), Vec<Diagnostic>> {
+    if file.errors.is_empty() { Ok(()) } else { Err(file.errors.clone()) }
+}
+
+fn one(problem: Box<Diagnostic>) -> Vec<Diagnostic> {
+    vec![*problem]
+}
+
+/// What a node without steps stands on.
+fn base_of(below: &Below, request: &Request, placed: &BTreeMap<Node, StageId>) -> Base {
+    match below {
+        Below::Stage(stage) => Base::Stage(placed[&Node::Stage(*stage)]),
+        Below::Scratch | Below::Local(_) => Base::Scratch,
+        Below::Image { name, platform } => {
+            let image = request.images.get(&(name.clone(), platform.clone()));
+            Base::Image(Box::new(image.expect("missing images are refused before").clone()))
+        }
+    }
+}

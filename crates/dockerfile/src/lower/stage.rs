@@ -1,0 +1,313 @@
+//! Which stages are needed, and one stage after the other.
+
+use super::graph::{Below, Graph, Node, sources};
+use super::scope::{DEFAULT_PATH, Outer};
+use super::{Made, NamedContext, Request, Scope, Wanted, base_of, join};
+use crate::Instruction;
+use crate::lex::{Env, Lines, Word, read_lines};
+use crate::parse::instruction;
+use crate::problem::{Outcome, error};
+use std::collections::BTreeMap;
+use strake_diag::{Diagnostic, Span};
+use strake_oci::{Config, Platform};
+use strake_plan::{Stage, StageId, Step};
+
+/// The nodes that the target needs.
+pub(super) struct Needed {
+    /// Each behind those that it needs, with the place that asks for it.
+    pub(super) order: Vec<(Node, Span)>,
+    /// ONBUILD instructions that run at the head of a stage.
+    pub(super) triggers: BTreeMap<usize, Vec<Trigger>>,
+    pub(super) missing: Vec<Wanted>,
+}
+
+/// An ONBUILD instruction of a base.
+pub(super) struct Trigger {
+    text: String,
+    instruction: Instruction,
+}
+
+/// Walks from the target through bases and sources.
+pub(super) fn needed(graph: &Graph<'_>, target: usize, request: &Request) -> Outcome<Needed> {
+    let needed = Needed { order: Vec::new(), triggers: BTreeMap::new(), missing: Vec::new() };
+    let mut walk = Walk { graph, request, needed, seen: Vec::new() };
+    walk.visit(Node::Stage(target), graph.decls[target].span)?;
+    Ok(walk.needed)
+}
+
+struct Walk<'a> {
+    graph: &'a Graph<'a>,
+    request: &'a Request,
+    needed: Needed,
+    seen: Vec<Node>,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, node: Node, span: Span) -> Outcome<()> {
+        if self.seen.contains(&node) {
+            return Ok(());
+        }
+        self.seen.push(node.clone());
+        match &node {
+            Node::Stage(index) => self.stage(*index)?,
+            Node::Image(name) => self.want(name, &self.request.platform, span),
+            Node::Local(_) | Node::Scratch => {}
+        }
+        self.needed.order.push((node, span));
+        Ok(())
+    }
+
+    fn stage(&mut self, index: usize) -> Outcome<()> {
+        let decl = &self.graph.decls[index];
+        match &decl.below {
+            Below::Stage(below) => self.visit(Node::Stage(*below), decl.span)?,
+            Below::Image { name, platform } => self.want(name, platform, decl.base.span),
+            Below::Scratch | Below::Local(_) => {}
+        }
+        let triggers = triggers(self.graph, index, self.request)?;
+        let written = decl.statements.iter().filter_map(|it| it.instruction.as_ref());
+        let mut names: Vec<(usize, Word)> = Vec::new();
+        for trigger in &triggers {
+            let from = sources(&trigger.instruction).into_iter();
+            names.extend(from.map(|it| (0, Word { span: decl.span, ..it })));
+        }
+        self.needed.triggers.insert(index, triggers);
+        for it in written {
+            let copies = matches!(it, Instruction::Copy(_));
+            names.extend(sources(it).into_iter().map(|name| (usize::from(!copies), name)));
+        }
+        for (mount, name) in names {
+            let node = match mount {
+                0 => self.graph.copy_node(index, &name, self.request)?,
+                _ => self.graph.mount_node(index, &name, self.request)?,
+            };
+            self.visit(node, name.span)?;
+        }
+        Ok(())
+    }
+
+    fn want(&mut self, name: &str, platform: &Platform, span: Span) {
+        let key = (name.to_owned(), platform.clone());
+        let asked =
+            self.needed.missing.iter().any(|it| it.name == name && it.platform == *platform);
+        if asked || self.request.images.contains_key(&key) {
+            return;
+        }
+        let (context, reference) = match self.request.named(name, platform) {
+            Some((context, NamedContext::Image(it))) => (Some(context.to_owned()), it.clone()),
+            Some((_, NamedContext::Local | NamedContext::Scratch)) | None => {
+                (None, name.to_owned())
+            }
+        };
+        let near_stage = self.graph.near_stage(name).filter(|_| context.is_none());
+        let (name, platform) = key;
+        self.needed.missing.push(Wanted { name, context, reference, platform, span, near_stage });
+    }
+}
+
+/// The ONBUILD instructions of what stage `index` stands on.
+fn triggers(graph: &Graph<'_>, index: usize, request: &Request) -> Outcome<Vec<Trigger>> {
+    let decl = &graph.decls[index];
+    let texts: Vec<String> = match &decl.below {
+        Below::Image { name, platform } => {
+            let image = request.images.get(&(name.clone(), platform.clone()));
+            let replaced = decl.statements.is_empty() && decl.name == *name;
+            let on_build = image.and_then(|it| it.config.value.config.on_build.clone());
+            on_build.filter(|_| !replaced).unwrap_or_default()
+        }
+        Below::Stage(below) => {
+            let written = graph.decls[*below].statements.iter();
+            let written = written.filter_map(|it| match &it.instruction {
+                Some(Instruction::Onbuild(onbuild)) => Some(onbuild.trigger.clone()),
+                Some(_) | None => None,
+            });
+            written.collect()
+        }
+        Below::Scratch | Below::Local(_) => Vec::new(),
+    };
+    texts.into_iter().map(|it| trigger(it, decl.span)).collect()
+}
+
+/// Reads a trigger; its problems are shown at FROM.
+fn trigger(text: String, span: Span) -> Outcome<Trigger> {
+    let at_from = |problem: &Diagnostic| {
+        let message = format!("ONBUILD trigger `{text}` of the base: {}", problem.message);
+        Box::new(Diagnostic { span, message, labels: Vec::new(), ..problem.clone() })
+    };
+    let Lines { directives: _, comments: _, escape, mut lines, mut problems } = read_lines(&text);
+    if let Some(problem) = problems.first() {
+        return Err(at_from(problem));
+    }
+    let (Some(line), true) = (lines.pop(), lines.is_empty()) else {
+        let message = format!("ONBUILD trigger `{text}` of the base is not one instruction");
+        return Err(error("invalid-trigger", span, message));
+    };
+    let (_, _, instruction) = instruction(&line.text, line.heredocs, escape, &mut problems);
+    match (instruction, problems.iter().find(|it| it.is_error())) {
+        (Some(Instruction::From(_) | Instruction::Onbuild(_) | Instruction::Maintainer(_)), _)
+        | (None, None) => {
+            let message = format!("ONBUILD trigger `{text}` of the base is not allowed");
+            Err(error("invalid-trigger", span, message))
+        }
+        (_, Some(problem)) => Err(at_from(problem)),
+        (Some(instruction), None) => Ok(Trigger { text: line.text.text, instruction }),
+    }
+}
+
+/// The plan while it grows.
+pub(super) struct Planned<'a> {
+    pub(super) graph: &'a Graph<'a>,
+    pub(super) request: &'a Request,
+    pub(super) triggers: &'a BTreeMap<usize, Vec<Trigger>>,
+    pub(super) placed: BTreeMap<Node, StageId>,
+    pub(super) stages: Vec<Stage>,
+    /// Environment and arguments at the end of a stage, for those that stand on it.
+    pub(super) scopes: BTreeMap<usize, Left>,
+}
+
+/// What a stage hands on besides its config.
+#[derive(Clone, Default)]
+pub(super) struct Left {
+    env: Env,
+    args: Vec<(String, Option<String>)>,
+    author: Option<String>,
+}
+
+impl Planned<'_> {
+    /// Adds a node behind all that it needs.
+    pub(super) fn place(&mut self, node: Node, span: Span) -> Outcome<()> {
+        let stage = match &node {
+            Node::Local(_) => return Ok(()),
+            Node::Stage(index) => match self.graph.decls[*index].below {
+                Below::Local(_) => return Ok(()),
+                Below::Stage(_) | Below::Image { .. } | Below::Scratch => self.stage(*index)?,
+            },
+            Node::Image(name) => {
+                let platform = self.request.platform.clone();
+                let below = Below::Image { name: name.clone(), platform };
+                self.bare(name, &below, span)
+            }
+            Node::Scratch => self.bare("scratch", &Below::Scratch, span),
+        };
+        self.placed.insert(node, StageId(self.stages.len()));
+        self.stages.push(stage);
+        Ok(())
+    }
+
+    /// An image as a stage without steps.
+    fn bare(&self, name: &str, below: &Below, span: Span) -> Stage {
+        let base = base_of(below, self.request, &self.placed);
+        let (config, author, _) = self.inherited(below);
+        Stage {
+            name: name.to_owned(),
+            base,
+            steps: Vec::new(),
+            config,
+            author,
+            platform: self.request.platform.clone(),
+            span,
+        }
+    }
+
+    fn stage(&mut self, index: usize) -> Outcome<Stage> {
+        let decl = &self.graph.decls[index];
+        let (config, author, left) = self.inherited(&decl.below);
+        let mut scope = Scope {
+            config,
+            author,
+            env: left.env,
+            args: left.args,
+            cmd_is_set: false,
+            outer: Outer {
+                request: self.request,
+                graph: self.graph,
+                stage: index,
+                placed: &self.placed,
+            },
+        };
+        begin(&mut scope);
+        let mut steps = Vec::new();
+        for Trigger { text, instruction } in &self.triggers[&index] {
+            let made = instruction.lower(&mut scope).map_err(|problem| {
+                let message = format!("ONBUILD trigger `{text}` of the base: {}", problem.message);
+                Box::new(Diagnostic { span: decl.span, message, ..*problem })
+            })?;
+            steps.extend(made.map(|it| step(it, decl.span, format!("ONBUILD {text}"))));
+        }
+        for statement in &decl.statements {
+            let instruction = statement.instruction.as_ref();
+            let made = match instruction {
+                Some(instruction) => instruction.lower(&mut scope)?,
+                None => None,
+            };
+            steps.extend(made.map(|it| step(it, statement.span, statement.text.clone())));
+        }
+        let Scope { config, author, env, args, cmd_is_set: _, outer: _ } = scope;
+        self.scopes.insert(index, Left { env, args, author: author.clone() });
+        Ok(Stage {
+            name: decl.name.clone(),
+            base: base_of(&decl.below, self.request, &self.placed),
+            steps,
+            config,
+            author,
+            platform: self.platform(&decl.below),
+            span: decl.span,
+        })
+    }
+
+    /// A stage on a stage has its platform, whatever FROM says.
+    fn platform(&self, below: &Below) -> Platform {
+        match below {
+            Below::Stage(stage) => {
+                self.stages[self.placed[&Node::Stage(*stage)].0].platform.clone()
+            }
+            Below::Image { name: _, platform } => platform.clone(),
+            Below::Scratch | Below::Local(_) => self.request.platform.clone(),
+        }
+    }
+
+    /// Config, author, environment and arguments of what is below.
+    fn inherited(&self, below: &Below) -> (Config, Option<String>, Left) {
+        let (mut config, author, left) = match below {
+            Below::Stage(stage) => {
+                let config = self.stages[self.placed[&Node::Stage(*stage)].0].config.clone();
+                let left = self.scopes.get(stage).cloned().unwrap_or_default();
+                (config, left.author.clone(), left)
+            }
+            Below::Image { name, platform } => {
+                let image = &self.request.images[&(name.clone(), platform.clone())].config.value;
+                (image.config.clone(), image.author.clone(), Left::default())
+            }
+            Below::Scratch | Below::Local(_) => {
+                let env = vec![format!("PATH={DEFAULT_PATH}")];
+                let working_dir = "/".to_owned();
+                (Config { env, working_dir, ..Config::default() }, None, Left::default())
+            }
+        };
+        config.on_build = None;
+        (config, author, left)
+    }
+}
+
+/// PATH is always set, the working directory clean, and ENV of the base seen.
+fn begin(scope: &mut Scope<'_>) {
+    let pair = |it: &String| match it.split_once('=') {
+        Some((name, value)) => (name.to_owned(), value.to_owned()),
+        None => (it.clone(), String::new()),
+    };
+    if !scope.config.env.iter().any(|it| pair(it).0 == "PATH") {
+        scope.config.env.push(format!("PATH={DEFAULT_PATH}"));
+    }
+    for (name, value) in scope.config.env.iter().map(pair) {
+        scope.env.set(&name, &value);
+    }
+    if !scope.config.working_dir.is_empty() {
+        scope.config.working_dir = join("/", &scope.config.working_dir);
+    }
+}
+
+fn step(made: Made, span: Span, text: String) -> Step {
+    let Made { op, created_by } = made;
+    let text = text.split_whitespace().collect::<Vec<&str>>().join(" ");
+    Step { op, span, text, created_by }
+}
