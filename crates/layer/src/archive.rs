@@ -7,7 +7,7 @@ use crate::{
     tar::{has_valid_checksum, read_full},
 };
 use std::{
-    io::{self, Read},
+    io::{self, Read, Write},
     path::Path,
     sync::Arc,
 };
@@ -68,7 +68,14 @@ impl Collect<'_> {
         let failed = |source| UnpackError::write(&entry.path, source);
         let mut file =
             tempfile::Builder::new().prefix("entry-").tempfile_in(self.spill).map_err(failed)?;
-        io::copy(content, &mut file).map_err(failed)?;
+        let mut buffer = vec![0; 128 << 10];
+        loop {
+            let read = content.read(&mut buffer).map_err(UnpackError::read)?;
+            if read == 0 {
+                break;
+            }
+            file.write_all(&buffer[..read]).map_err(failed)?;
+        }
         let path = file.into_temp_path().keep().map_err(|it| failed(it.error))?;
         Ok(Body::Path(Arc::new(path)))
     }

@@ -72,7 +72,8 @@ pub(crate) fn writer<'scope>(
     let sink = Sink { file, sha: Sha256::new(), size: 0 };
     let (compress, write) = match compression {
         Compression::Gzip(level) => {
-            let (jobs, done) = ordered::ordered(scope, threads, || gzip::deflater(level));
+            let work = move |job: gzip::Job| gzip::compress(&job, level);
+            let (jobs, done) = ordered::ordered(scope, threads, work);
             (Compressor::Gzip(jobs), scope.spawn(move || write_gzip(done, sink)))
         }
         Compression::Zstd(level) => {

@@ -24,20 +24,18 @@ pub(crate) struct Deflated {
     pub(crate) size: u32,
 }
 
-/// Returns a worker that compresses blocks at `level`, 1 to 9.
-pub(crate) fn deflater(level: u32) -> impl FnMut(Job) -> io::Result<Deflated> + Send {
+/// Compresses a block at `level`, 1 to 9.
+pub(crate) fn compress(job: &Job, level: u32) -> io::Result<Deflated> {
+    // Never a state that is used again: with zlib-rs the bytes would depend on what it saw before.
     let mut state = Compress::new(flate2::Compression::new(level.clamp(1, 9)), false);
-    move |job| {
-        state.reset();
-        if let Some(previous) = &job.previous {
-            let start = previous.len().saturating_sub(WINDOW);
-            state.set_dictionary(&previous[start..])?;
-        }
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(&job.block);
-        let size = u32::try_from(job.block.len()).expect("a block is small");
-        Ok(Deflated { bytes: deflate(&mut state, &job.block)?, crc, size })
+    if let Some(previous) = &job.previous {
+        let start = previous.len().saturating_sub(WINDOW);
+        state.set_dictionary(&previous[start..])?;
     }
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&job.block);
+    let size = u32::try_from(job.block.len()).expect("a block is small");
+    Ok(Deflated { bytes: deflate(&mut state, &job.block)?, crc, size })
 }
 
 fn deflate(state: &mut Compress, block: &[u8]) -> io::Result<Vec<u8>> {

@@ -19,23 +19,21 @@ pub(crate) struct Output<O> {
     order: Receiver<Receiver<O>>,
 }
 
-/// Starts `threads` threads, each with a worker of its own.
-pub(crate) fn ordered<'scope, I, O, W>(
+/// Starts `threads` threads that do `work`.
+pub(crate) fn ordered<'scope, I, O>(
     scope: &'scope Scope<'scope, '_>,
     threads: usize,
-    worker: impl Fn() -> W,
+    work: impl Fn(I) -> O + Copy + Send + 'scope,
 ) -> (Input<I, O>, Output<O>)
 where
     I: Send + 'scope,
     O: Send + 'scope,
-    W: FnMut(I) -> O + Send + 'scope,
 {
     let (jobs, queue) = sync_channel::<(I, SyncSender<O>)>(threads);
     let (order, finished) = sync_channel(threads + 2);
     let queue = Arc::new(Mutex::new(queue));
     for _ in 0..threads {
         let queue = Arc::clone(&queue);
-        let mut work = worker();
         scope.spawn(move || {
             while let Some((item, reply)) = next(&queue) {
                 // Nobody waits any more when the output was dropped: the result is not needed.

@@ -164,7 +164,7 @@ struct Piece<'a> {
 fn assemble(changes: &[Change], threads: usize, mut blocks: Blocks) -> Result<Index, PackError> {
     let mut index = Index { entries: Vec::with_capacity(changes.len()), ..Index::default() };
     thread::scope(|scope| {
-        let (input, pieces) = ordered(scope, threads, || load);
+        let (input, pieces) = ordered(scope, threads, load);
         scope.spawn(move || batches(changes).all(|batch| input.send(batch)));
         for piece in pieces {
             let mut piece = piece?;

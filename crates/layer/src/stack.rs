@@ -164,6 +164,7 @@ fn place(tree: &Tree, items: Vec<Item>, layer: usize) -> Vec<Item> {
     for mut item in nodes {
         let (parent, last) = name::split(&item.path);
         item.path = name::join(&make_parents(tree, &mut upper, parent, layer), last);
+        item.node.iter_mut().for_each(|it| it.entry.path.clone_from(&item.path));
         add(&mut upper, item);
     }
     upper.into_values().collect()

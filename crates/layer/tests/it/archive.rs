@@ -1,0 +1,105 @@
+//! Archives for ADD.
+
+use crate::support::*;
+use std::path::Path;
+use strake_layer::{Body, Change, Kind, UnpackError, is_archive, read_archive};
+
+/// A tar archive that GNU tar makes of a small tree.
+fn made_by_tar(format: &str, compress: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("tree");
+    let long = root.join("d".repeat(120)).join("e".repeat(120));
+    std::fs::create_dir_all(&long).unwrap();
+    std::fs::write(long.join("f".repeat(120)), b"deep").unwrap();
+    std::fs::write(root.join("large"), vec![7; 200_000]).unwrap();
+    std::os::unix::fs::symlink("large", root.join("link")).unwrap();
+    std::fs::hard_link(root.join("large"), root.join("other")).unwrap();
+    let command = format!(
+        "cd {} && tar --format={format} --sort=name --owner=5 --group=6 --mtime=@{TIME}.75 -c . \\
+         | {compress}",
+        root.display()
+    );
+    run("sh", &["-c", &command], b"")
+}
+
+fn content(change: &Change) -> Vec<u8> {
+    match &change.body {
+        Body::Empty => Vec::new(),
+        Body::Bytes(bytes) => bytes.to_vec(),
+        Body::Path(path) => std::fs::read(&**path).unwrap(),
+    }
+}
+
+#[test]
+fn archives_of_other_programs_are_read() {
+    let spill = tempfile::tempdir().unwrap();
+    for format in ["gnu", "pax", "ustar"] {
+        for compress in ["cat", "gzip", "zstd", "sh -c 'head -c 5000 >a; gzip <a; gzip; rm a'"] {
+            if format == "ustar" && compress != "cat" {
+                continue;
+            }
+            let archive = if format == "ustar" {
+                let command = "cd \"$(mktemp -d)\" && echo hi >a && tar --format=ustar -c a";
+                run("sh", &["-c", command], b"")
+            } else {
+                made_by_tar(format, compress)
+            };
+            assert!(is_archive(&archive), "{format} {compress}");
+            let changes = read_archive(&archive[..], spill.path()).unwrap();
+            if format != "ustar" {
+                check_tree(&changes);
+            }
+        }
+    }
+}
+
+fn check_tree(changes: &[Change]) {
+    let find = |path: &str| {
+        let found = changes.iter().find(|it| it.entry.path == path.as_bytes());
+        found.unwrap_or_else(|| panic!("no {path}"))
+    };
+    assert!(matches!(find("").entry.kind, Kind::Directory { .. }));
+    let deep = ["d", "e", "f"].map(|it| it.repeat(120)).join("/");
+    assert_eq!(content(find(&deep)), b"deep");
+    let large = find("large");
+    assert!(matches!(large.body, Body::Path(_)), "large contents are spilled");
+    assert_eq!(content(large), vec![7; 200_000]);
+    assert_eq!((large.entry.uid, large.entry.gid, large.entry.mtime), (5, 6, TIME));
+    assert_eq!(find("link").entry.kind, Kind::Symlink { target: b"large".to_vec() });
+    assert_eq!(find("other").entry.kind, Kind::Hardlink { target: b"large".to_vec() });
+}
+
+#[test]
+fn deletions_mean_nothing_in_archives() {
+    let spill = tempfile::tempdir().unwrap();
+    let tar = tar_of(&[whiteout("a"), opaque("b")]);
+    let changes = read_archive(&tar[..], spill.path()).unwrap();
+    let paths: Vec<_> = changes.iter().map(|it| it.entry.path.as_slice()).collect();
+    assert_eq!(paths, [&b".wh.a"[..], b"b", b"b/.wh..wh..opq"]);
+}
+
+#[test]
+fn what_is_no_archive_is_none() {
+    let text = b"just text, and long enough to be a header: ".repeat(100);
+    for (bytes, why) in [
+        (&b""[..], "empty"),
+        (b"short", "short"),
+        (&text, "text"),
+        (&run("gzip", &["-c"], &text), "compressed text"),
+        (&[0; 1024], "an archive of nothing"),
+        (b"\x1f\x8b\x08broken", "broken gzip"),
+    ] {
+        assert!(!is_archive(bytes), "{why}");
+    }
+}
+
+#[test]
+fn hostile_archives_are_refused() {
+    let spill = tempfile::tempdir().unwrap();
+    let read = |tar: &[u8], folder: &Path| read_archive(tar, folder).unwrap_err();
+    let up = crate::hostile::with_name("../up");
+    assert!(matches!(read(&up, spill.path()), UnpackError::Escapes { .. }));
+    let cut = &tar_of(&[file("a", &[1; 100_000])])[..50_000];
+    assert!(matches!(read(cut, spill.path()), UnpackError::Tar { .. }));
+    assert_eq!(std::fs::read_dir(spill.path()).unwrap().count(), 0, "nothing is left behind");
+}

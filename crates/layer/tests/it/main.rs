@@ -1,0 +1,9 @@
+//! What users of the crate rely on, checked against GNU tar, Python's tarfile and the file system.
+
+mod archive;
+mod hostile;
+mod index;
+mod pack;
+mod support;
+mod tree;
+mod unpack;
