@@ -13,6 +13,7 @@ mod sys;
 mod wire;
 
 pub use enter::{EnterError, EnterOptions, Privilege, enter};
+pub use identity::record::{NODE_ATTRIBUTE, OWNER_ATTRIBUTE};
 pub use init::maybe_init;
 pub use overlay::overlay_works;
 pub use run::{CancelToken, ExitStatus, Finished, Output, Owner, RunError, run};

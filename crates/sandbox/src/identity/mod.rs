@@ -1,26 +1,137 @@
-//! stub
+//! The identity engine: users and owners where the kernel has one id only.
+//!
+//! A process keeps *virtual* credentials, which `setuid` and its kin change and `getuid` and its kin
+//! return. Which ones a process has is carried by the kernel itself: the soft limit of
+//! `RLIMIT_LOCKS`, which has had no other meaning since Linux 2.4, is a number in the engine's table.
+//! So a fork inherits at exactly the right moment, and nothing is kept for a process that can die.
+//!
+//! A file's *recorded* owner is an extended attribute of the file, see [`record`]. Without a record
+//! the owner is 0:0, as the kernel says itself.
+//!
+//! The engine knows calls and answers; how a call is caught and answered is the front end's.
+
+mod create;
+mod credentials;
+mod exec;
+mod ids;
+mod owners;
+mod place;
 pub(crate) mod record;
-use crate::Owner;
-use crate::spec::{Identity, RootSpec};
+mod special;
+mod stat;
+
+use std::os::fd::OwnedFd;
+
 use rustix::io::Errno;
+
+pub(crate) use credentials::CredentialsId;
+use credentials::{Credentials, Table};
+pub(crate) use special::Roots;
+use special::Specials;
+
+use crate::Owner;
+use crate::spec::Identity;
+use crate::sys::process::{limit_of, set_limit_of};
+
+/// The resource limit that carries credentials: RLIMIT_LOCKS.
 pub(crate) const CARRIER: u32 = 10;
+
+/// A system call that waits for an answer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct CredentialsId(pub(crate) u64);
-pub(crate) struct Roots;
-impl Roots {
-    pub(crate) fn open(_: &RootSpec) -> Result<Self, Errno> {
-        Ok(Self)
+pub(crate) struct Call {
+    /// The thread that makes it.
+    pub(crate) pid: u32,
+    /// Which call, in the native numbering.
+    pub(crate) number: i64,
+    /// Its arguments.
+    pub(crate) arguments: [u64; 6],
+}
+
+/// What becomes of a call.
+pub(crate) enum Answer {
+    /// The kernel carries it out.
+    GoOn,
+    /// It returns this.
+    Value(Result<i64, Errno>),
+    /// It returns this open file.
+    Descriptor { file: OwnedFd, close_on_exec: bool },
+}
+
+impl From<Result<i64, Errno>> for Answer {
+    fn from(result: Result<i64, Errno>) -> Self {
+        Self::Value(result)
     }
 }
-pub(crate) struct Engine;
+
+/// The engine's state for one run.
+pub(crate) struct Engine {
+    table: Table,
+    first: CredentialsId,
+    specials: Specials,
+    own_root: Option<(u64, u64)>,
+}
+
 impl Engine {
-    pub(crate) fn new(_: Roots, _: &Identity, _: &[Owner]) -> Self {
-        Self
+    /// Starts with the credentials of the user; to be called when the tree is `/`.
+    pub(crate) fn new(roots: Roots, user: &Identity, special_owners: &[Owner]) -> Self {
+        let mut table = Table::new();
+        let first = table.number(Credentials::of(user));
+        let specials = Specials::new(roots, special_owners);
+        Self { table, first, specials, own_root: place::root_of("self") }
     }
+
+    /// The credentials that the program starts with.
     pub(crate) fn first(&self) -> CredentialsId {
-        CredentialsId(0)
+        self.first
     }
+
+    /// Ends the run; returns the owners that no attribute holds.
     pub(crate) fn into_owners(self) -> Vec<Owner> {
-        Vec::new()
+        self.specials.into_owners()
+    }
+
+    /// Decides a call. `still_there` says whether the caller still waits: what was read of its memory
+    /// before counts only then.
+    pub(crate) fn answer(&mut self, call: &Call, still_there: &dyn Fn() -> bool) -> Answer {
+        // A call that cannot be understood is the kernel's to refuse.
+        self.decide(call, still_there).unwrap_or(Answer::GoOn)
+    }
+
+    fn decide(&mut self, call: &Call, still_there: &dyn Fn() -> bool) -> Option<Answer> {
+        match call.number {
+            libc::SYS_execve | libc::SYS_execveat => exec::answer(self, call),
+            libc::SYS_fchown | libc::SYS_fchownat => owners::chown(self, call, still_there),
+            libc::SYS_flistxattr | libc::SYS_listxattr | libc::SYS_llistxattr => {
+                owners::list_attributes(self, call)
+            }
+            libc::SYS_fstat | libc::SYS_newfstatat | libc::SYS_statx => stat::answer(self, call),
+            libc::SYS_openat | libc::SYS_openat2 => create::open(self, call, still_there),
+            libc::SYS_mkdirat | libc::SYS_mknodat | libc::SYS_symlinkat => {
+                create::make(self, call, still_there)
+            }
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_chown | libc::SYS_lchown => owners::chown(self, call, still_there),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_stat | libc::SYS_lstat => stat::answer(self, call),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_open | libc::SYS_creat => create::open(self, call, still_there),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_mkdir | libc::SYS_mknod | libc::SYS_symlink => {
+                create::make(self, call, still_there)
+            }
+            _ => ids::answer(self, call),
+        }
+    }
+
+    /// The credentials of a process.
+    fn credentials(&self, pid: u32) -> Credentials {
+        let number = limit_of(pid, CARRIER).map_or(0, |(soft, _)| soft);
+        self.table.get(CredentialsId(number))
+    }
+
+    /// Gives a process other credentials.
+    fn set_credentials(&mut self, pid: u32, credentials: Credentials) -> Result<(), Errno> {
+        let number = self.table.number(credentials);
+        set_limit_of(pid, CARRIER, number.0, u64::MAX)
     }
 }

@@ -3,5 +3,6 @@
 pub(crate) mod memory;
 pub(crate) mod mount;
 pub(crate) mod net;
+pub(crate) mod notify;
 pub(crate) mod process;
 pub(crate) mod seccomp;
