@@ -4,7 +4,8 @@
 //! hashes them, [`changes`] places them in a root. Both follow BuildKit, corner by corner; where a
 //! rule looks odd, the test tables say which experiment it is from.
 //!
-//! Invariant: the destination is never touched, only its merged [`Tree`] is asked.
+//! Invariant: the destination is never touched, only its merged [`strake_layer::Tree`]
+//! is asked.
 //! Invariant: owners and modes of a stage's files come from its tree, never from disk.
 
 mod archive;
@@ -21,9 +22,6 @@ pub use error::CopyError;
 pub use place::changes;
 pub use select::{Selection, select};
 pub use source::SourceTree;
-
-#[expect(unused_imports, reason = "for the links in the text above")]
-use strake_layer::Tree;
 
 /// A path as text for people: bytes that are not UTF-8 are escaped.
 fn shown(path: &[u8]) -> String {
