@@ -12,7 +12,7 @@ use strake_sandbox::{
     Privilege, RootSpec, RunSpec, enter, maybe_init, run,
 };
 
-/// What the command line says; every option takes one value but the last three.
+/// What the command line says; every option takes one value but the last four.
 #[derive(Default)]
 struct Options {
     lower: Vec<PathBuf>,
@@ -27,6 +27,7 @@ struct Options {
     network_none: bool,
     single_id: bool,
     show_privilege: bool,
+    cancel_on_output: bool,
     argv: Vec<OsString>,
 }
 
@@ -40,6 +41,7 @@ fn main() {
         println!("{privilege:?}");
         return;
     }
+    let cancel_on_output = options.cancel_on_output;
     let spec = spec(options, privilege);
     let cancel = CancelToken::new().expect("descriptors are to be had");
     let finished = run(&spec, &cancel, &mut |output| {
@@ -48,6 +50,9 @@ fn main() {
             Output::Stderr(bytes) => std::io::stderr().write_all(bytes),
         };
         written.expect("output can be written");
+        if cancel_on_output {
+            cancel.cancel();
+        }
     });
     match finished {
         Ok(finished) => {
@@ -89,6 +94,7 @@ fn options() -> Options {
             }
             "--network-none" => options.network_none = true,
             "--single-id" => options.single_id = true,
+            "--cancel-on-output" => options.cancel_on_output = true,
             "--privilege" => options.show_privilege = true,
             "--" => options.argv = args.by_ref().collect(),
             other => panic!("unknown option {other}"),

@@ -71,11 +71,11 @@ impl Root {
         stubs::remove(stubs);
         drop(mount);
         // Scratch directories are removed by the caller too: what fails here is only late.
-        let _late = fs::remove_dir_all(scratch);
         if let Some(work) = work {
             let _late = fs::remove_dir_all(work.join("work"));
             let _late = fs::remove_dir_all(work.join("index"));
         }
+        let _late = fs::remove_dir_all(scratch);
     }
 }
 

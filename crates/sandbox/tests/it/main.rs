@@ -1,0 +1,9 @@
+//! Runs of real programs in real sandboxes, as root and as an ordinary user.
+//!
+//! They need Debian's `busybox-static`. The users' cases run as an ordinary user whoever runs the
+//! tests; the cases of root run as that user too when the tests themselves are not run as root.
+
+mod ending;
+mod owners;
+mod testbox;
+mod view;

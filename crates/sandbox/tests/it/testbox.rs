@@ -1,0 +1,178 @@
+//! A small tree to run in, and what is left of it afterwards.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// An ordinary user that no file knows.
+const USER: u32 = 12345;
+
+/// Who runs the sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    Root,
+    User,
+}
+
+/// Both.
+pub(crate) const EVERYBODY: [Who; 2] = [Who::Root, Who::User];
+
+pub(crate) struct TestBox {
+    folder: TempDir,
+    who: Who,
+    options: Vec<String>,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl TestBox {
+    /// Makes a tree with busybox, /etc/passwd and /tmp, and empty directories for the changes.
+    pub(crate) fn new(who: Who) -> Self {
+        let folder = tempfile::Builder::new().prefix("sandbox").tempdir_in("/tmp").unwrap();
+        for name in ["base/bin", "base/etc", "base/tmp", "upper", "work", "scratch"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        let it = Self { folder, who, options: Vec::new() };
+        fs::set_permissions(it.path("base/tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+        fs::copy("/bin/busybox", it.path("base/bin/busybox")).expect("busybox-static is installed");
+        let list = Command::new("/bin/busybox").arg("--list").output().unwrap();
+        for applet in String::from_utf8(list.stdout).unwrap().lines() {
+            if applet != "busybox" {
+                symlink("busybox", it.path("base/bin").join(applet)).unwrap();
+            }
+        }
+        it.write("base/etc/passwd", "root::0:0:root:/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n");
+        it.write("base/etc/group", "root:x:0:\napp:x:1000:\n");
+        fs::copy(example(), it.path("sandbox-run")).unwrap();
+        it
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &str) {
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    /// Adds options of `sandbox-run`.
+    pub(crate) fn with(mut self, options: &[&str]) -> Self {
+        self.options.extend(options.iter().map(|&option| option.to_owned()));
+        self
+    }
+
+    /// The command that runs a shell script in the box.
+    pub(crate) fn command(&self, argv: &[&str]) -> Command {
+        self.give_away();
+        let mut command = Command::new(self.path("sandbox-run"));
+        command.stdin(Stdio::null());
+        for (option, name) in [("--upper", "upper"), ("--work", "work"), ("--tmp", "scratch")] {
+            command.arg(option).arg(self.path(name));
+        }
+        command.arg("--lower").arg(self.path("base"));
+        command.args(["--env", "PATH=/bin"]).args(&self.options).arg("--").args(argv);
+        if is_root() && self.who == Who::User {
+            command.uid(USER).gid(USER);
+        }
+        command
+    }
+
+    /// Makes everything the property of the user whose box it is.
+    pub(crate) fn give_away(&self) {
+        if is_root() && self.who == Who::User {
+            give_away(self.folder.path());
+        }
+    }
+
+    pub(crate) fn sh(&self, script: &str) -> Outcome {
+        self.exec(&["sh", "-c", script])
+    }
+
+    pub(crate) fn exec(&self, argv: &[&str]) -> Outcome {
+        let output = self.command(argv).output().unwrap();
+        Outcome {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Runs a script that must succeed; returns what it printed.
+    #[track_caller]
+    pub(crate) fn print(&self, script: &str) -> String {
+        let outcome = self.sh(script);
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{script}");
+        outcome.stdout
+    }
+
+    /// What changed: every name in the upper directory, sorted.
+    pub(crate) fn changes(&self) -> Vec<String> {
+        names(&self.path("upper"))
+    }
+
+    /// The mark that a change carries.
+    pub(crate) fn mark(&self, name: &str, attribute: &str) -> Option<String> {
+        let mut buffer = [0; 64];
+        let path = self.path("upper").join(name);
+        let length = rustix::fs::lgetxattr(path, attribute, &mut buffer).ok()?;
+        Some(String::from_utf8(buffer[..length].to_vec()).unwrap())
+    }
+
+    /// Asserts that nothing is left of the run itself.
+    #[track_caller]
+    pub(crate) fn assert_clean(&self) {
+        assert_eq!(names(&self.path("work")), Vec::<String>::new());
+        assert_eq!(names(&self.path("scratch")), Vec::<String>::new());
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        assert!(!mounts.contains(self.folder.path().to_str().unwrap()), "{mounts}");
+    }
+}
+
+/// Returns every name below a folder.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    fn walk(folder: &Path, top: &Path, names: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            names.push(path.strip_prefix(top).unwrap().to_str().unwrap().to_owned());
+            if fs::symlink_metadata(&path).unwrap().is_dir() {
+                walk(&path, top, names);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(folder, folder, &mut found);
+    found.sort();
+    found
+}
+
+pub(crate) fn is_root() -> bool {
+    rustix::process::getuid().is_root()
+}
+
+/// Cargo puts examples beside the folder of the tests.
+fn example() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent().unwrap().parent().unwrap().join("examples/sandbox-run")
+}
+
+fn give_away(path: &Path) {
+    let metadata = fs::symlink_metadata(path).unwrap();
+    if metadata.uid() != USER {
+        std::os::unix::fs::lchown(path, Some(USER), Some(USER)).unwrap();
+    }
+    if metadata.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            give_away(&entry.unwrap().path());
+        }
+    }
+}
