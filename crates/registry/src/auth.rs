@@ -110,17 +110,18 @@ impl Auth {
                 self.credentials(inner, place, &scopes.repository).await? == Credentials::Anonymous;
             return Ok(!anonymous || self.challenge != Some(Challenge::Basic));
         };
-        if self.tokens.get(scopes).is_some_and(|it| it.header == *sent) {
-            self.tokens.remove(scopes);
+        let known = self.credentials(inner, place, &scopes.repository).await?;
+        let finished = matches!(known, Credentials::RegistryToken(_));
+        if !finished && self.challenge != Some(Challenge::Basic) {
+            // Unless another thread has renewed it meanwhile.
+            if self.tokens.get(scopes).is_some_and(|it| it.header == *sent) {
+                self.tokens.remove(scopes);
+            }
             return Ok(true);
         }
-        if self.tokens.contains_key(scopes) {
-            // Another thread has renewed it meanwhile.
-            return Ok(true);
-        }
-        let refused = self.credentials.remove(&scopes.repository);
-        Ok(self.credentials(inner, place, &scopes.repository).await?
-            != refused.unwrap_or(Credentials::Anonymous))
+        // A keychain whose credentials expire may have new ones.
+        self.credentials.remove(&scopes.repository);
+        Ok(self.credentials(inner, place, &scopes.repository).await? != known)
     }
 
     async fn credentials(

@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod debian_registry;
+mod fake;
 mod layouts;
+mod login;
+mod pulling;
+mod pushing;
 mod real;
 mod support;

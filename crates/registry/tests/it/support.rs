@@ -37,6 +37,15 @@ pub(crate) fn anonymous() -> Client {
     Client::new(options(Arc::new(Anonymous))).unwrap()
 }
 
+/// Options that know that `fake` has no TLS.
+pub(crate) fn options_of(fake: &crate::fake::Fake) -> Options {
+    Options { plain_http: [fake.host()].into(), ..options(Arc::new(Anonymous)) }
+}
+
+pub(crate) fn client_of(fake: &crate::fake::Fake) -> Client {
+    Client::new(options_of(fake)).unwrap()
+}
+
 pub(crate) fn amd64() -> Platform {
     "linux/amd64".parse().unwrap()
 }
