@@ -2,7 +2,7 @@
 # A newer Docker with BuildKit, in a Debian 13 tree of its own: the builder that images are compared with.
 #
 #   reference.sh start DIR [SHARED...]    makes the tree once, starts its engine; SHARED folders are seen inside too
-#   reference.sh docker DIR ARG...        runs the tree's docker client
+#   reference.sh docker DIR ARG...        runs the tree's docker client, in the same folder where that is shared
 #   reference.sh stop DIR
 #
 # Needs root and mmdebstrap. The mounts live in a mount namespace of the engine's own, so that taking it down
@@ -18,7 +18,9 @@ state=$dir/state
 
 inside() {
   pid=$(cat "$dir/engine.pid")
-  nsenter --target "$pid" --mount --root="/proc/$pid/root" --wd="/proc/$pid/root/" \
+  here=/proc/$pid/root$(pwd -P)
+  [ -d "$here" ] || here=/proc/$pid/root/
+  nsenter --target "$pid" --mount --root="/proc/$pid/root" --wd="$here" \
     env DOCKER_HOST=unix:///run/reference/docker.sock DOCKER_BUILDKIT=1 BUILDKIT_PROGRESS=plain HOME=/root \
     PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
 }
