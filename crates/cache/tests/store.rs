@@ -1,4 +1,5 @@
 //! What the engine relies on: hits after inserts, misses after damage, nothing taken from a running build.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::{
     fs,
@@ -227,7 +228,7 @@ fn what_a_killed_build_left_is_cleared_at_the_next_opening() {
     for name in ["work/work/deep", "upper/closed/deep"] {
         fs::create_dir_all(dead.join(name)).unwrap();
         let parent = dead.join(name).parent().unwrap().to_owned();
-        fs::set_permissions(parent, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(parent, fs::Permissions::from_mode(0o000)).unwrap();
     }
     fs::write(bench.root.join("leases/dead"), "").unwrap();
     fs::create_dir_all(bench.root.join("tmp/no-lease/at-all")).unwrap();

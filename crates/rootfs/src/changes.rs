@@ -88,9 +88,9 @@ impl Walk<'_> {
                 self.delete(name);
             }
             Found::Object(seen) if matches!(seen.entry.kind, Kind::Directory { .. }) => {
-                self.subdirectory(seen, whole)?;
+                self.subdirectory(*seen, whole)?;
             }
-            Found::Object(seen) => self.object(seen, path)?,
+            Found::Object(seen) => self.object(*seen, path)?,
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ pub(crate) enum Found {
     /// A socket: tar has none.
     Socket,
     /// Anything else.
-    Object(Seen),
+    Object(Box<Seen>),
 }
 
 /// What a layer says of a file, and the file's own data.
@@ -102,7 +102,7 @@ pub(crate) fn look(path: &Path, name: &[u8], owners: &Owners) -> Result<Found, R
         mtime: metadata.mtime(),
         xattrs,
     };
-    Ok(Found::Object(Seen { entry, metadata, opaque, owned: owner.is_some() }))
+    Ok(Found::Object(Box::new(Seen { entry, metadata, opaque, owned: owner.is_some() })))
 }
 
 fn kind_of(path: &Path, metadata: &Metadata) -> Result<Kind, RootError> {

@@ -204,7 +204,8 @@ mod tests {
 
     #[test]
     fn user_as_docker_run_reads_it() {
-        let cases: [(&str, (u32, u32), &[u32], &str); 14] = [
+        type Case = (&'static str, (u32, u32), &'static [u32], &'static str);
+        let cases: [Case; 14] = [
             ("", (0, 0), &[0, 10, 77], "/root"),
             ("root", (0, 0), &[0, 10, 77], "/root"),
             ("0", (0, 0), &[0, 10, 77], "/root"),
