@@ -83,6 +83,12 @@ pub enum Error {
         /// How long.
         waited: Duration,
     },
+    /// The transfer was ended from this side, because another had failed.
+    #[error("the transfer of {what} was stopped")]
+    Stopped {
+        /// A digest.
+        what: String,
+    },
     /// The bytes are not what their name says.
     #[error("{place} returned {got} for {asked}")]
     WrongDigest {
@@ -247,7 +253,8 @@ impl Error {
             ),
             Error::Unauthorized { registry, signed_in: false, .. } => format!(
                 "sign in with `docker login {registry}`, or put the credentials into \
-                 $DOCKER_CONFIG/config.json"
+                 $DOCKER_CONFIG/config.json; check the name too, for many registries answer like \
+                 this when a repository does not exist"
             ),
             Error::Denied { registry, signed_in: false, .. } => {
                 format!("sign in with `docker login {registry}`")

@@ -11,7 +11,7 @@ use std::{
     io::{self, Read},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -32,6 +32,8 @@ pub(crate) struct Feed<'a> {
     pub(crate) open: &'a Open<'a>,
     /// Told how many bytes of the body have left.
     pub(crate) progress: &'a dyn Fn(u64),
+    /// Set when nobody wants the blob any more.
+    pub(crate) stop: &'a AtomicBool,
 }
 
 impl Feed<'_> {
@@ -54,6 +56,9 @@ impl Feed<'_> {
             tokio::select! {
                 answer = &mut answer => break answer,
                 _ = ticks.tick() => {
+                    if self.stop.load(Ordering::Relaxed) {
+                        return Err(Error::Stopped { what: self.what.clone() });
+                    }
                     let now = sent.load(Ordering::Relaxed);
                     if now != last {
                         (last, since) = (now, Instant::now());

@@ -141,8 +141,8 @@ impl Client {
             .iter()
             .filter(|it| !is_foreign(&it.descriptor) && seen.insert(it.descriptor.digest))
             .collect();
-        side_by_side(self.concurrency(), &layers, |layer| {
-            self.push_layer(layer, target, sibling, events)
+        side_by_side(self.concurrency(), &layers, |layer, stop| {
+            self.push_layer(layer, target, sibling, stop, events)
         })?;
         let config = &image.config;
         let from = (sibling != target.repository).then_some(sibling);
@@ -156,6 +156,7 @@ impl Client {
         layer: &PushLayer,
         target: &Reference,
         sibling: &str,
+        stop: &AtomicBool,
         events: &(dyn Fn(PushEvent) + Sync),
     ) -> Result<(), Error> {
         let (repository, descriptor) = (place(target), &layer.descriptor);
@@ -172,7 +173,7 @@ impl Client {
         let outcome = match &layer.source {
             PushSource::File(path) => {
                 let open = || Ok(Box::new(fs_err::File::open(path)?) as Box<dyn Read + Send>);
-                self.push_blob(target, descriptor, from, &open, &progress)?
+                self.push_until(stop, target, descriptor, from, &open, &progress)?
             }
             PushSource::Remote(source) => {
                 if source.registry == target.registry {
@@ -180,7 +181,7 @@ impl Client {
                 }
                 let open =
                     || Ok(Box::new(self.open_blob(source, descriptor)) as Box<dyn Read + Send>);
-                self.push_blob(target, descriptor, from, &open, &progress)?
+                self.push_until(stop, target, descriptor, from, &open, &progress)?
             }
         };
         let descriptor = descriptor.clone();
@@ -212,11 +213,12 @@ fn place(target: &Reference) -> String {
     format!("{}/{}", target.registry, target.repository)
 }
 
-/// Does `work` for all `items`, `width` at a time. After a failure none is begun; the first counts.
+/// Does `work` for all `items`, `width` at a time. After a failure none is begun, and those under way
+/// are told to stop; the first failure counts.
 fn side_by_side<T: Sync>(
     width: usize,
     items: &[T],
-    work: impl Fn(&T) -> Result<(), Error> + Sync,
+    work: impl Fn(&T, &AtomicBool) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
@@ -228,10 +230,10 @@ fn side_by_side<T: Sync>(
                     let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) else {
                         return;
                     };
-                    if let Err(error) = work(item) {
-                        failed.store(true, Ordering::Relaxed);
+                    if let Err(error) = work(item, &failed) {
                         let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
                         first.get_or_insert(error);
+                        failed.store(true, Ordering::Relaxed);
                     }
                 }
             });

@@ -13,6 +13,7 @@ use reqwest::{
     Method, Url,
     header::{CONTENT_TYPE, LOCATION},
 };
+use std::sync::atomic::AtomicBool;
 use strake_oci::{Descriptor, Digest, Reference};
 
 /// How a blob came to be at the target.
@@ -83,9 +84,23 @@ impl Client {
         open: &Open<'_>,
         progress: &dyn Fn(u64),
     ) -> Result<PushOutcome, Error> {
+        let never = AtomicBool::new(false);
+        self.push_until(&never, target, descriptor, from, open, progress)
+    }
+
+    /// [`Client::push_blob`], unless `stop` is set meanwhile.
+    pub(crate) fn push_until(
+        &self,
+        stop: &AtomicBool,
+        target: &Reference,
+        descriptor: &Descriptor,
+        from: Option<&str>,
+        open: &Open<'_>,
+        progress: &dyn Fn(u64),
+    ) -> Result<PushOutcome, Error> {
         let inner = self.inner()?;
         let what = descriptor.digest.to_string();
-        let feed = Feed { what: what.clone(), size: descriptor.size, open, progress };
+        let feed = Feed { what: what.clone(), size: descriptor.size, open, progress, stop };
         let host = inner.host(&target.registry);
         inner.block_on(async {
             let _turn = inner.pushes.acquire().await;
@@ -148,10 +163,13 @@ impl Inner {
     ) -> Result<bool, Error> {
         let path = format!("v2/{}/blobs/{digest}", reference.repository);
         let url = self.url(host, &path).await?;
+        let asked = url.origin();
         let answer = self.send(&Call::new(host, scopes, Method::HEAD, url)).await?;
         match answer.status().as_u16() {
             200..=299 => Ok(true),
             404 => Ok(false),
+            // Storage elsewhere may allow a GET and no HEAD: not known to be there.
+            _ if answer.url().origin() != asked => Ok(false),
             _ => Err(answer.failure().await),
         }
     }

@@ -232,9 +232,10 @@ pub(crate) fn cause(registry: &str, error: reqwest::Error) -> Error {
     Error::Unreachable { registry, cause: told, connecting }
 }
 
+/// The TLS error in an IO error, which may lie in another IO error and is no `source` of either.
 fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    inner.and_then(|it| it.downcast_ref()).or_else(|| error.downcast_ref())
+    inner.and_then(|it| tls_error(it)).or_else(|| error.downcast_ref())
 }
 
 /// An answer, and what is needed to tell what is wrong with it.
@@ -307,19 +308,20 @@ impl Response {
 
     /// The error that this answer is.
     pub(crate) async fn failure(self) -> Error {
-        match self.status().as_u16() {
-            401 => self.unauthorized().await,
-            403 => {
-                let (registry, request) = (self.registry.clone(), self.request());
-                let signed_in = self.signed_in;
-                let (_, message) = self.words().await;
+        let status = self.status().as_u16();
+        let retry_after = self.header(RETRY_AFTER).and_then(|it| it.trim().parse().ok());
+        let (registry, request) = (self.registry.clone(), self.request());
+        let signed_in = self.signed_in;
+        let (code, message) = self.words().await;
+        match status {
+            // Docker Hub says 401 to an account that may not push there.
+            401 if code.as_deref() == Some("DENIED") && signed_in => {
                 Error::Denied { registry, request, signed_in, message }
             }
-            status => {
-                let retry_after = self.header(RETRY_AFTER).and_then(|it| it.trim().parse().ok());
+            401 => Error::Unauthorized { registry, signed_in, message },
+            403 => Error::Denied { registry, request, signed_in, message },
+            _ => {
                 let retry_after = retry_after.map(Duration::from_secs);
-                let (registry, request) = (self.registry.clone(), self.request());
-                let (code, message) = self.words().await;
                 Error::UnexpectedStatus { registry, request, status, code, message, retry_after }
             }
         }

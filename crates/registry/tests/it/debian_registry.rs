@@ -30,6 +30,14 @@ impl DebianRegistry {
         })
     }
 
+    /// A registry with the certificate in `tests/data`.
+    pub(crate) fn with_tls() -> DebianRegistry {
+        DebianRegistry::with(|_| {
+            let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+            format!("  tls:\n    certificate: {data}/server.pem\n    key: {data}/server.key\n")
+        })
+    }
+
     fn with(more: impl Fn(&TempDir) -> String) -> DebianRegistry {
         let root = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -59,8 +67,12 @@ impl DebianRegistry {
         panic!("docker-registry does not listen on port {port}");
     }
 
+    pub(crate) fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     pub(crate) fn name(&self, rest: &str) -> String {
-        format!("127.0.0.1:{}/{rest}", self.port)
+        format!("{}/{rest}", self.host())
     }
 }
 

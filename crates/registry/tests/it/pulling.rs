@@ -5,7 +5,7 @@ use crate::{
     support::{amd64, client_of, image, noise, options_of, reference},
 };
 use strake_oci::{Descriptor, Digest, Index, Platform, Raw, Reference, media_type};
-use strake_registry::{Client, Error, PushImage};
+use strake_registry::{Client, Error, Options, Proxies, PushImage};
 
 /// A blob of this client, from repository `a`.
 fn pull(client: &Client, fake: &Fake, bytes: &[u8]) -> Result<Vec<u8>, Error> {
@@ -242,4 +242,36 @@ fn loopback_without_tls_needs_no_option() {
         let resolved = crate::support::anonymous().resolve(&name, &amd64()).unwrap();
         assert_eq!(resolved.manifest, image.manifest);
     }
+}
+
+#[test]
+fn a_proxy_is_used_and_told_nothing_it_need_not_know() {
+    let proxy = Fake::start(|_, _| Some(Reply::status(404)));
+    let options = |except: &str| Options {
+        plain_http: ["registry.invalid".to_owned()].into(),
+        proxies: Proxies::Explicit {
+            http: Some(format!("http://{}", proxy.host())),
+            https: None,
+            except: except.to_owned(),
+        },
+        ..options_of(&proxy)
+    };
+    let name = reference("registry.invalid/a:1");
+    let error = Client::new(options("")).unwrap().resolve(&name, &amd64()).unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    assert_eq!(proxy.log()[0].path, "http://registry.invalid/v2/a/manifests/1");
+
+    let error = Client::new(options(".invalid")).unwrap().resolve(&name, &amd64()).unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+    assert_eq!(proxy.log().len(), 1);
+}
+
+#[test]
+fn broken_options_are_named() {
+    let broken = Options { user_agent: "a\nb".to_owned(), ..options_of(&Fake::honest()) };
+    assert!(matches!(Client::new(broken), Err(Error::BadOption { what: "user agent", .. })));
+    let pem = b"-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n".to_vec();
+    let broken = Options { ca: vec![pem], ..options_of(&Fake::honest()) };
+    let error = Client::new(broken).unwrap().head_manifest(&reference("localhost:1/a"));
+    assert!(matches!(error, Err(Error::BadOption { what: "certificate bundle", .. })));
 }

@@ -4,8 +4,13 @@ use crate::{
     debian_registry::DebianRegistry,
     support::{amd64, anonymous, basic, image, noise, options, reference},
 };
-use std::sync::Mutex;
-use strake_registry::{Error, PushEvent, PushOutcome, PushSource};
+use std::{
+    os::unix::fs::PermissionsExt,
+    sync::{Arc, Mutex},
+};
+use strake_registry::{
+    Anonymous, Client, DockerConfig, Error, Options, PushEvent, PushOutcome, PushSource,
+};
 
 #[test]
 fn an_image_goes_there_and_comes_back() {
@@ -80,14 +85,64 @@ fn a_login_is_needed_and_enough() {
 
     let error = anonymous().push_image(&image, std::slice::from_ref(&target), &|_| {}).unwrap_err();
     assert!(matches!(error, Error::Unauthorized { signed_in: false, .. }), "{error:?}");
-    let wrong = strake_registry::Client::new(options(basic("ann", "hunter2"))).unwrap();
+    let wrong = Client::new(options(basic("ann", "hunter2"))).unwrap();
     let error = wrong.resolve(&target, &amd64()).unwrap_err();
     assert!(matches!(error, Error::Unauthorized { signed_in: true, .. }), "{error:?}");
     assert!(!format!("{error:?} {error}").contains("hunter2"));
 
-    let right = strake_registry::Client::new(options(basic("ann", "secret"))).unwrap();
+    let right = Client::new(options(basic("ann", "secret"))).unwrap();
     right.push_image(&image, std::slice::from_ref(&target), &|_| {}).unwrap();
     assert_eq!(right.resolve(&target, &amd64()).unwrap().digest, image.manifest.digest());
+}
+
+#[test]
+fn a_credential_helper_logs_in() {
+    let registry = DebianRegistry::with_login();
+    let folder = tempfile::tempdir().unwrap();
+    let helper = folder.path().join("docker-credential-fake");
+    let script = r#"#!/bin/sh
+read server
+echo "$1 $server" >> "$0.log"
+printf '{"ServerURL":"%s","Username":"ann","Secret":"secret"}' "$server"
+"#;
+    fs_err::write(&helper, script).unwrap();
+    fs_err::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let config = folder.path().join("config.json");
+    let text = format!(r#"{{"credHelpers":{{"{}":"fake"}}}}"#, registry.host());
+    fs_err::write(&config, text).unwrap();
+    let keychain = DockerConfig::new(vec![config], folder.path().into());
+    let client = Client::new(options(Arc::new(keychain))).unwrap();
+
+    let image = image(folder.path(), &[&noise(4, 100_000), &noise(5, 10), &noise(6, 10)]);
+    let target = reference(&registry.name("private:1"));
+    client.push_image(&image, std::slice::from_ref(&target), &|_| {}).unwrap();
+    assert_eq!(client.resolve(&target, &amd64()).unwrap().digest, image.manifest.digest());
+    let log = fs_err::read_to_string(folder.path().join("docker-credential-fake.log")).unwrap();
+    assert_eq!(log, format!("get {}\n", registry.host()), "asked once");
+}
+
+#[test]
+fn tls_with_an_authority_of_its_own() {
+    let registry = DebianRegistry::with_tls();
+    let folder = tempfile::tempdir().unwrap();
+    let image = image(folder.path(), &[&noise(8, 3 << 20), b"small"]);
+    let target = reference(&registry.name("tls:1"));
+
+    let error = anonymous().push_image(&image, std::slice::from_ref(&target), &|_| {}).unwrap_err();
+    assert!(matches!(error, Error::Certificate { .. }), "{error:?}");
+    assert!(error.hint().unwrap().contains("certificate authority"));
+
+    let ca = fs_err::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/ca.pem")).unwrap();
+    let trusting = Options { ca: vec![ca], ..options(Arc::new(Anonymous)) };
+    let careless = Options { insecure: [registry.host()].into(), ..options(Arc::new(Anonymous)) };
+    for options in [trusting, careless] {
+        let client = Client::new(options).unwrap();
+        client.push_image(&image, std::slice::from_ref(&target), &|_| {}).unwrap();
+        assert_eq!(client.resolve(&target, &amd64()).unwrap().digest, image.manifest.digest());
+        let mut layer = Vec::new();
+        client.pull_blob(&target, &image.layers[0].descriptor, &mut layer, &|_| {}).unwrap();
+        assert!(layer == noise(8, 3 << 20));
+    }
 }
 
 #[test]
