@@ -23,6 +23,10 @@ impl Ids {
         Self { real: id, effective: id, saved: id, file_system: id }
     }
 
+    fn has_root(self) -> bool {
+        [self.real, self.effective, self.saved].contains(&0)
+    }
+
     /// setuid(2), setgid(2).
     pub(super) fn set(self, id: u32, privileged: bool) -> Result<Self, Errno> {
         if privileged {
@@ -43,7 +47,7 @@ impl Ids {
     ) -> Result<Self, Errno> {
         let real_allowed = [KEEP, self.real, self.effective].contains(&real);
         let effective_allowed = [KEEP, self.real, self.effective, self.saved].contains(&effective);
-        if !privileged && !(real_allowed && effective_allowed) {
+        if !(privileged || real_allowed && effective_allowed) {
             return Err(Errno::PERM);
         }
         let mut new = self;
@@ -79,7 +83,7 @@ impl Ids {
     }
 
     /// What execve(2) makes of them for a file that sets this id, or for one that sets none.
-    pub(super) fn executed(self, sets: Option<u32>) -> Self {
+    fn executed(self, sets: Option<u32>) -> Self {
         let effective = sets.unwrap_or(self.effective);
         Self { real: self.real, effective, saved: effective, file_system: effective }
     }
@@ -95,22 +99,52 @@ pub(super) struct Credentials {
     pub(super) user: Ids,
     pub(super) group: Ids,
     pub(super) groups: Vec<u32>,
+    /// Whether capabilities are to outlast the user ids 0, see prctl(2), PR_SET_KEEPCAPS.
+    pub(super) keeps: bool,
+    /// Whether they did.
+    pub(super) kept: bool,
 }
 
 impl Credentials {
     /// Root.
-    pub(super) const ROOT: Self =
-        Self { user: Ids::all(0), group: Ids::all(0), groups: Vec::new() };
+    pub(super) const ROOT: Self = Self {
+        user: Ids::all(0),
+        group: Ids::all(0),
+        groups: Vec::new(),
+        keeps: false,
+        kept: false,
+    };
 
     /// Those of a user who just logged in.
     pub(super) fn of(user: &Identity) -> Self {
         let Identity { uid, gid, groups } = user;
-        Self { user: Ids::all(*uid), group: Ids::all(*gid), groups: groups.clone() }
+        let (user, group, groups) = (Ids::all(*uid), Ids::all(*gid), groups.clone());
+        Self { user, group, groups, ..Self::ROOT }
+    }
+
+    /// Changes the user ids, and with the last 0 gives capabilities up, unless they are kept.
+    pub(super) fn set_user(&mut self, user: Ids) {
+        let had_root = self.user.has_root();
+        self.user = user;
+        if had_root && !user.has_root() {
+            self.kept = self.keeps;
+        }
+    }
+
+    /// What execve(2) makes of them for a file that sets ids, or for one that sets none.
+    pub(super) fn executed(&self, user: Option<u32>, group: Option<u32>) -> Self {
+        Self {
+            user: self.user.executed(user),
+            group: self.group.executed(group),
+            groups: self.groups.clone(),
+            keeps: false,
+            kept: false,
+        }
     }
 
     /// Returns whether ids may be changed at will.
     pub(super) fn is_privileged(&self) -> bool {
-        self.user.effective == 0
+        self.user.effective == 0 || self.kept
     }
 
     /// Returns whether files are touched as root, in files' groups too.
@@ -207,6 +241,17 @@ mod tests {
         let ids = Ids::all(1000).executed(Some(0));
         assert_eq!((ids.real, ids.effective, ids.saved), (1000, 0, 0));
         assert_eq!(Ids::all(1000).executed(None), Ids::all(1000));
+    }
+
+    #[test]
+    fn kept_capabilities_last_until_the_next_program() {
+        let mut kept = Credentials { keeps: true, ..Credentials::ROOT };
+        kept.set_user(Ids::all(6));
+        assert!(kept.is_privileged());
+        assert!(!kept.executed(None, None).is_privileged());
+        let mut dropped = Credentials::ROOT;
+        dropped.set_user(Ids::all(6));
+        assert!(!dropped.is_privileged());
     }
 
     #[test]

@@ -23,9 +23,7 @@ pub(super) fn answer(engine: &mut Engine, call: &Call) -> Option<Answer> {
         let group_bits = libc::S_ISGID | libc::S_IXGRP;
         group = (stat.st_mode & group_bits == group_bits).then_some(owner.1);
     }
-    let mut new = old.clone();
-    new.user = old.user.executed(user);
-    new.group = old.group.executed(group);
+    let new = old.executed(user, group);
     if new != old && runs {
         // Whether the execution succeeds is not known here; a file that cannot be executed after all
         // leaves a caller with the new ids, which callers that fail to execute rarely use.

@@ -21,8 +21,41 @@ pub(super) fn answer(engine: &mut Engine, call: &Call) -> Option<Answer> {
         libc::SYS_getresgid => Some(write_three(call, credentials.group).into()),
         libc::SYS_getgroups => Some(write_groups(call, &credentials.groups).into()),
         libc::SYS_setgroups => Some(set_groups(engine, call).into()),
+        libc::SYS_prctl => {
+            keep_capabilities(engine, call);
+            None
+        }
+        libc::SYS_capset => {
+            drop_capabilities(engine, call);
+            None
+        }
         _ => set(engine, call),
     }
+}
+
+/// prctl(PR_SET_KEEPCAPS, ..) and prctl(PR_SET_SECUREBITS, ..), which the kernel carries out too.
+fn keep_capabilities(engine: &mut Engine, call: &Call) {
+    /// SECBIT_NO_SETUID_FIXUP and SECBIT_KEEP_CAPS.
+    const KEEPING: u64 = 1 << 2 | 1 << 4;
+    let [option, value, ..] = call.arguments;
+    let mut new = engine.credentials(call.pid);
+    new.keeps =
+        if option == libc::PR_SET_KEEPCAPS as u64 { value == 1 } else { value & KEEPING != 0 };
+    // Only a process that is gone cannot be given credentials.
+    let _gone = engine.set_credentials(call.pid, new);
+}
+
+/// capset(2), which the kernel carries out too: what was kept may now be given up.
+fn drop_capabilities(engine: &mut Engine, call: &Call) {
+    /// CAP_SETGID and CAP_SETUID.
+    const SET_IDS: u32 = 1 << 6 | 1 << 7;
+    let mut new = engine.credentials(call.pid);
+    let mut effective = [0; 4];
+    if !new.kept || memory::read(call.pid, call.arguments[1], &mut effective).is_err() {
+        return;
+    }
+    new.kept = u32::from_ne_bytes(effective) & SET_IDS != 0;
+    let _gone = engine.set_credentials(call.pid, new);
 }
 
 /// The calls take 32-bit ids in 64-bit registers.
@@ -36,12 +69,12 @@ fn set(engine: &mut Engine, call: &Call) -> Option<Answer> {
     let [one, two, three, ..] = call.arguments.map(id);
     let mut value = 0;
     let changed = match call.number {
-        libc::SYS_setuid => new.user.set(one, privileged).map(|ids| new.user = ids),
+        libc::SYS_setuid => new.user.set(one, privileged).map(|ids| new.set_user(ids)),
         libc::SYS_setgid => new.group.set(one, privileged).map(|ids| new.group = ids),
-        libc::SYS_setreuid => new.user.set_two(one, two, privileged).map(|ids| new.user = ids),
+        libc::SYS_setreuid => new.user.set_two(one, two, privileged).map(|ids| new.set_user(ids)),
         libc::SYS_setregid => new.group.set_two(one, two, privileged).map(|ids| new.group = ids),
         libc::SYS_setresuid => {
-            new.user.set_three([one, two, three], privileged).map(|ids| new.user = ids)
+            new.user.set_three([one, two, three], privileged).map(|ids| new.set_user(ids))
         }
         libc::SYS_setresgid => {
             new.group.set_three([one, two, three], privileged).map(|ids| new.group = ids)

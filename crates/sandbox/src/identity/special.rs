@@ -74,10 +74,10 @@ impl Specials {
             }
             let name = std::ffi::OsStr::from_bytes(name.to_bytes());
             let path = path.join(name);
-            if entry.file_type() == FileType::Directory {
-                if let Ok(folder) = open_dir(folder, Path::new(name)) {
-                    self.walk(folder.as_fd(), &path, found);
-                }
+            if entry.file_type() == FileType::Directory
+                && let Ok(folder) = open_dir(folder, Path::new(name))
+            {
+                self.walk(folder.as_fd(), &path, found);
             }
             found.extend(self.owner_of(path));
         }

@@ -17,6 +17,7 @@ use crate::wire::{self, Failure, Report, Step};
 /// Runs one spec; the result is the exit code, which nobody reads.
 pub(super) fn main() -> i32 {
     close_from(3);
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let Ok(spec) = wire::receive_spec(Control) else { return 2 };
     match supervise(&spec) {
         Ok(()) => 0,
@@ -85,16 +86,8 @@ fn watch(pid: Pid) -> Result<(), Failure> {
         PollFd::new(&init, PollFlags::IN),
         PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN),
     ];
-    loop {
-        match poll(&mut fds, None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(_) => break,
-        }
-        // The builder sends nothing after the spec: whatever comes now is the end of the stream.
-        if fds.iter().any(|fd| !fd.revents().is_empty()) {
-            break;
-        }
-    }
+    // The builder sends nothing after the spec: whatever comes now is the end of the stream.
+    while poll(&mut fds, None) == Err(Errno::INTR) {}
     if fds[0].revents().is_empty() {
         let _gone = kill_process(pid, Signal::KILL);
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, mkdirat, openat, symlinkat};
@@ -258,8 +258,10 @@ fn open_source(mount: &Mount, discard: &Path) -> std::io::Result<OwnedFd> {
             let (upper, work) = (discard.join("upper"), discard.join("work"));
             fs::create_dir_all(&upper)?;
             fs::create_dir_all(&work)?;
-            let mode = fs::metadata(lower)?.permissions();
-            fs::set_permissions(&upper, mode)?;
+            let top = fs::metadata(lower)?;
+            // With one id mapped there is no other owner to give it to.
+            let _single = std::os::unix::fs::chown(&upper, Some(top.uid()), Some(top.gid()));
+            fs::set_permissions(&upper, top.permissions())?;
             let lower: &[PathBuf] = std::slice::from_ref(lower);
             Ok(overlay::mount(&overlay::Layers { lower, upper: &upper, work: &work })?)
         }

@@ -34,6 +34,8 @@ pub(crate) enum Verdict {
     RefuseBits(u32, u32, i32),
     /// The identity engine decides.
     Notify,
+    /// The identity engine decides if argument `.0` is one of `.1`.
+    NotifyValues(u32, [u32; 2]),
     /// The identity engine decides if argument `.0` has any of the bits `.1`.
     NotifyBits(u32, u32),
 }
@@ -107,6 +109,13 @@ fn body(verdict: Verdict) -> Vec<Instruction> {
         Verdict::Refuse(errno) => vec![refuse(errno)],
         Verdict::Notify => vec![statement(RETURN, NOTIFY)],
         Verdict::RefuseBits(argument, bits, errno) => bits_or_allow(argument, bits, refuse(errno)),
+        Verdict::NotifyValues(argument, [one, other]) => vec![
+            statement(LOAD, OFFSET_ARGS + 8 * argument),
+            jump(JUMP_EQUAL, one, 1, 0),
+            jump(JUMP_EQUAL, other, 0, 1),
+            statement(RETURN, NOTIFY),
+            statement(RETURN, ALLOW),
+        ],
         Verdict::NotifyBits(argument, bits) => {
             bits_or_allow(argument, bits, statement(RETURN, NOTIFY))
         }

@@ -29,11 +29,14 @@ pub(super) fn rules() -> Vec<Rule> {
     #[cfg(target_arch = "x86_64")]
     rules.push((libc::SYS_setrlimit, Verdict::IgnoreIf(0, CARRIER, 1)));
     rules.push((libc::SYS_openat, Verdict::NotifyBits(2, CREATES)));
+    let keeps = [libc::PR_SET_KEEPCAPS, libc::PR_SET_SECUREBITS].map(i32::cast_unsigned);
+    rules.push((libc::SYS_prctl, Verdict::NotifyValues(0, keeps)));
     rules.push((libc::SYS_prlimit64, Verdict::IgnoreIf(1, CARRIER, 2)));
     rules
 }
 
 const ALWAYS: &[libc::c_long] = &[
+    libc::SYS_capset,
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_fchown,

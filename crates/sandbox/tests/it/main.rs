@@ -2,6 +2,7 @@
 //!
 //! They need Debian's `busybox-static`. The users' cases run as an ordinary user whoever runs the
 //! tests; the cases of root run as that user too when the tests themselves are not run as root.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod ending;
 mod owners;
