@@ -5,7 +5,7 @@
 
 use super::{
     CopyError,
-    destination::{Destination, Made},
+    destination::{Destination, Made, NewDirectory},
     shown,
     source::is_directory,
     split,
@@ -29,7 +29,7 @@ pub(super) fn place(
         }
         let written = std::mem::take(&mut entry.path);
         let path = destination.resolve(target, &written, false)?;
-        destination.make_directories(split(&path).0, (0, 0))?;
+        destination.make_directories(split(&path).0, NewDirectory::Roots)?;
         entry.path = path;
         (entry.uid, entry.gid) = owner.unwrap_or((entry.uid, entry.gid));
         if let Kind::Hardlink { target: first } = &entry.kind {

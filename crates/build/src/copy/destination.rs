@@ -1,18 +1,42 @@
 //! The root that files are copied into: its merged tree with the layer that is being made on top.
 
-use super::{CopyError, join, shown, source::Group, split};
+use super::{
+    CopyError, join, shown,
+    source::{Group, is_directory},
+    split,
+};
 use std::{collections::BTreeMap, sync::Arc};
 use strake_layer::{Body, Change, Entry, Kind, Tree};
 
 /// As many links as Linux follows in one path.
 const MAX_LINKS: usize = 255;
 
+const SETGID: u32 = 0o2000;
+
+/// The one extended attribute that a layer of BuildKit's carries.
+const CAPABILITY: &[u8] = b"security.capability";
+
 /// A layer in the making.
 pub(super) struct Destination<'a> {
     below: &'a Tree,
     /// What the layer has so far, by path with NUL for each slash: in walking order.
     made: BTreeMap<Vec<u8>, Made>,
+    /// Whether something of the layer stands where a directory was: what is below that is hidden.
+    hides: bool,
+    /// The directory that an entry was last put into.
+    last_changed: Option<Vec<u8>>,
     now: i64,
+}
+
+/// What directories are like that have to be made.
+#[derive(Clone, Copy)]
+pub(super) enum NewDirectory {
+    /// As mkdir(2) makes them: root's, with the group of a parent that has the setgid bit.
+    Plain,
+    /// The same, of this owner.
+    Of((u32, u32)),
+    /// Root's and 0755, whatever the parent is.
+    Roots,
 }
 
 /// An entry of the layer.
@@ -34,13 +58,16 @@ impl Made {
 
 impl<'a> Destination<'a> {
     pub(super) fn new(below: &'a Tree, now: i64) -> Destination<'a> {
-        Destination { below, made: BTreeMap::new(), now }
+        Destination { below, made: BTreeMap::new(), hides: false, last_changed: None, now }
     }
 
     /// What is at exactly this path.
     pub(super) fn get(&self, path: &[u8]) -> Option<&Entry> {
         if let Some(made) = self.made.get(&key(path)) {
             return Some(&made.entry);
+        }
+        if !self.hides {
+            return self.below.get(path).map(|node| &node.entry);
         }
         let hidden = |made: &Made| !matches!(made.entry.kind, Kind::Directory { opaque: false });
         let mut above = split(path).0;
@@ -54,7 +81,7 @@ impl<'a> Destination<'a> {
     }
 
     pub(super) fn is_directory(&self, path: &[u8]) -> bool {
-        path.is_empty() || self.get(path).is_some_and(super::source::is_directory)
+        path.is_empty() || self.get(path).is_some_and(is_directory)
     }
 
     /// Follows all links of `path` within the directory `root`, the last one included if `last`.
@@ -95,21 +122,31 @@ impl<'a> Destination<'a> {
     pub(super) fn make_directories(
         &mut self,
         path: &[u8],
-        owner: (u32, u32),
+        new: NewDirectory,
     ) -> Result<(), CopyError> {
-        if path.is_empty() || self.is_directory(path) {
+        if self.is_directory(path) {
             return Ok(());
         }
         if self.get(path).is_some() {
             return Err(CopyError::NotADirectory { path: shown(path) });
         }
-        self.make_directories(split(path).0, owner)?;
+        let parent = split(path).0;
+        self.make_directories(parent, new)?;
+        let inherited = self.get(parent).filter(|parent| parent.mode & SETGID != 0);
+        let inherited = inherited.map(|parent| parent.gid);
+        let (mode, (uid, gid)) = match new {
+            NewDirectory::Roots => (0o755, (0, 0)),
+            NewDirectory::Of(owner) => (0o755 | inherited.map_or(0, |_| SETGID), owner),
+            NewDirectory::Plain => {
+                (0o755 | inherited.map_or(0, |_| SETGID), (0, inherited.unwrap_or(0)))
+            }
+        };
         self.put(Made::plain(Entry {
             path: path.to_vec(),
             kind: Kind::Directory { opaque: false },
-            mode: 0o755,
-            uid: owner.0,
-            gid: owner.1,
+            mode,
+            uid,
+            gid,
             mtime: self.now,
             xattrs: BTreeMap::new(),
         }));
@@ -118,14 +155,16 @@ impl<'a> Destination<'a> {
 
     /// Puts an entry in the place of whatever is there. Its parent is a directory.
     pub(super) fn put(&mut self, mut made: Made) {
+        keep_capability(&mut made.entry);
         let path = made.entry.path.clone();
-        let had_directory = self.is_directory(&path);
-        if !super::source::is_directory(&made.entry) {
-            if had_directory {
+        if !is_directory(&made.entry) {
+            if self.is_directory(&path) {
                 self.forget_below(&path);
+                self.hides = true;
             }
-        } else if !had_directory
-            && self.below.get(&path).is_some_and(|node| super::source::is_directory(&node.entry))
+        } else if self.hides
+            && !self.is_directory(&path)
+            && self.below.get(&path).is_some_and(|node| is_directory(&node.entry))
         {
             // A directory again, after something else has replaced it: the old content stays away.
             made.entry.kind = Kind::Directory { opaque: true };
@@ -136,16 +175,22 @@ impl<'a> Destination<'a> {
 
     /// Gives the directory at `path` other facts; what is in it stays.
     pub(super) fn update(&mut self, path: &[u8], change: impl FnOnce(&mut Entry)) {
+        self.last_changed = None;
         self.carry(path);
         if let Some(made) = self.made.get_mut(&key(path)) {
             change(&mut made.entry);
+            keep_capability(&mut made.entry);
         }
     }
 
     /// Notes that a directory's list of names has changed just now.
     fn changed(&mut self, directory: &[u8]) {
+        if self.last_changed.as_deref() == Some(directory) {
+            return;
+        }
         let now = self.now;
         self.update(directory, |entry| entry.mtime = now);
+        self.last_changed = Some(directory.to_vec());
     }
 
     /// Takes a directory and those above it over from below: a layer has all parents.
@@ -153,7 +198,9 @@ impl<'a> Destination<'a> {
         let mut at = directory;
         while !at.is_empty() && !self.made.contains_key(&key(at)) {
             if let Some(node) = self.below.get(at) {
-                self.made.insert(key(at), Made::plain(node.entry.clone()));
+                let mut entry = node.entry.clone();
+                keep_capability(&mut entry);
+                self.made.insert(key(at), Made::plain(entry));
             }
             at = split(at).0;
         }
@@ -193,6 +240,12 @@ impl<'a> Destination<'a> {
             Change { entry, body }
         });
         changes.collect()
+    }
+}
+
+fn keep_capability(entry: &mut Entry) {
+    if !entry.xattrs.is_empty() {
+        entry.xattrs.retain(|name, _| name == CAPABILITY);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     CopyError, archive,
-    destination::{Destination, Made, file_body},
+    destination::{Destination, Made, NewDirectory, file_body},
     filter::below,
     join,
     mode::ModeChange,
@@ -103,7 +103,7 @@ impl Copy<'_> {
         let (parent, last) = split(written);
         let made = if matches!(last, b"" | b".") { written } else { parent };
         let made = destination.resolve(b"", made, true)?;
-        destination.make_directories(&made, self.directory_owner())?;
+        destination.make_directories(&made, self.new_directory())?;
         let target = destination.resolve(b"", &rooted(written), true)?;
         let (source, parent) = if is_directory(&picked.entries[0].entry) {
             if destination.get(&target).is_some_and(|entry| !is_directory(entry)) {
@@ -119,12 +119,12 @@ impl Copy<'_> {
             let parent = split(&target).0.to_vec();
             (target, parent)
         };
-        destination.make_directories(&parent, self.directory_owner())?;
+        destination.make_directories(&parent, self.new_directory())?;
         Ok(source)
     }
 
-    fn directory_owner(&self) -> (u32, u32) {
-        self.owner.unwrap_or((0, 0))
+    fn new_directory(&self) -> NewDirectory {
+        self.owner.map_or(NewDirectory::Plain, NewDirectory::Of)
     }
 
     fn put_directory(
@@ -209,7 +209,7 @@ impl Copy<'_> {
         destination: &mut Destination<'_>,
     ) -> Result<(), CopyError> {
         let target = destination.resolve(b"", self.op.dest.as_bytes(), true)?;
-        destination.make_directories(&target, self.directory_owner())?;
+        destination.make_directories(&target, self.new_directory())?;
         let file = fs_err::File::open(path)?;
         let entries = strake_layer::read_archive(file, scratch)
             .map_err(|source| CopyError::Archive { path: shown(&picked.name), source })?;
