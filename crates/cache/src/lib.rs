@@ -18,6 +18,7 @@
 //! | `last/HEX` | the last key record of a place in a Dockerfile, to explain misses |
 //! | `images/HEX` | names of images |
 //! | `snapshots/FORM/DIFFID/fs` | unpacked layers |
+//! | `snapshots/FORM/DIFFID/boot` | the boot of the machine that made or last checked them |
 //! | `sizes/FORM-DIFFID` | how large a snapshot is |
 //! | `mounts/HEX/N` | cache mounts |
 //! | `leases/NAME`, `tmp/NAME` | running builds, and their temporary files |

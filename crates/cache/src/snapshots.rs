@@ -1,4 +1,8 @@
 //! Unpacked layers, ready to be stacked.
+//!
+//! Their files are too many to be made durable one by one. Each snapshot says in which boot of the
+//! machine it was made; in another one it is compared with the layer's index first, once, for a crash
+//! leaves files short.
 
 use crate::{
     Store,
@@ -6,11 +10,16 @@ use crate::{
     files::{make_dir, remove_tree, touch},
 };
 use std::{
+    ffi::OsStr,
     fs::{self, Permissions},
     io,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{MetadataExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
 };
+use strake_layer::Kind;
 use strake_oci::DiffId;
 
 impl Store {
@@ -19,7 +28,35 @@ impl Store {
         let holder = self.snapshot_path(form, diff_id);
         let _shared = self.share().ok()?;
         // The holder is touched, not the snapshot itself: that one's time is the root folder's.
-        touch(&holder).ok().map(|()| holder.join("fs"))
+        touch(&holder).ok()?;
+        if fs::read(holder.join("boot")).ok() == boot() {
+            return Some(holder.join("fs"));
+        }
+        if self.is_whole(diff_id, &holder.join("fs")) && self.mark(&holder).is_ok() {
+            return Some(holder.join("fs"));
+        }
+        // Where it cannot be removed, it is no hit all the same.
+        let _ = self.remove_snapshot(form, diff_id);
+        None
+    }
+
+    /// Whether every regular file is there at its full length.
+    fn is_whole(&self, diff_id: &DiffId, dir: &Path) -> bool {
+        let Ok(Some(index)) = self.index(diff_id) else { return false };
+        index.entries.iter().all(|it| match it.entry.kind {
+            Kind::File { size } => {
+                let path = dir.join(OsStr::from_bytes(&it.entry.path));
+                fs::symlink_metadata(path).is_ok_and(|it| it.len() == size)
+            }
+            _ => true,
+        })
+    }
+
+    /// Notes that the snapshot was made, or found whole, in this boot.
+    fn mark(&self, holder: &Path) -> Result<(), StoreError> {
+        let fresh = self.temp_path("boot");
+        fs::write(&fresh, boot().unwrap_or_default()).context("write", &fresh)?;
+        fs::rename(&fresh, holder.join("boot")).context("rename", &fresh)
     }
 
     /// Moves an unpacked layer in. Where another build was quicker, its snapshot stays and `dir` is
@@ -33,6 +70,7 @@ impl Store {
         let holder = self.snapshot_path(form, diff_id);
         let fresh = self.temp_dir("snapshot")?;
         move_dir(dir, &fresh.join("fs")).context("rename", dir)?;
+        self.mark(&fresh)?;
         if let Some(parent) = holder.parent() {
             make_dir(parent)?;
         }
@@ -60,6 +98,11 @@ impl Store {
     pub(crate) fn snapshot_path(&self, form: &str, diff_id: &DiffId) -> PathBuf {
         self.path("snapshots").join(form).join(diff_id.0.hex())
     }
+}
+
+/// What the kernel calls this boot of the machine.
+fn boot() -> Option<Vec<u8>> {
+    fs::read("/proc/sys/kernel/random/boot_id").ok()
 }
 
 fn is_taken(error: &io::Error) -> bool {

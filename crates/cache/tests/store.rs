@@ -322,6 +322,35 @@ fn the_snapshot_that_is_there_first_stays() {
     assert_eq!(store.snapshot("root", &layer.diff_id), None);
 }
 
+/// After another boot of the machine, which may have been a crash.
+#[test]
+fn a_snapshot_that_a_crash_cut_short_is_a_miss() {
+    let bench = Bench::new();
+    let store = bench.open();
+    let layer = add_layer(&store, "one");
+    let holder = bench.root.join("snapshots/root").join(layer.diff_id.0.hex());
+    let reboot = || fs::write(holder.join("boot"), "another").unwrap();
+    let find = || store.snapshot("root", &layer.diff_id);
+
+    let path = add_snapshot(&store, &layer);
+    reboot();
+    assert_eq!(find(), None, "there is nothing to compare it with");
+    assert!(!holder.exists());
+
+    let mut index = index();
+    index.entries[0].entry.path = b"file".to_vec();
+    index.entries[0].entry.kind = Kind::File { size: "content".len() as u64 };
+    store.insert_index(&layer.diff_id, &index).unwrap();
+    assert_eq!(add_snapshot(&store, &layer), path);
+    reboot();
+    assert_eq!(find(), Some(path.clone()));
+    fs::write(path.join("file"), "").unwrap();
+    assert_eq!(find(), Some(path), "compared once in a boot");
+    reboot();
+    assert_eq!(find(), None);
+    assert!(!holder.exists());
+}
+
 #[test]
 fn a_store_that_cannot_be_made_says_so() {
     let dir = tempfile::tempdir().unwrap();
