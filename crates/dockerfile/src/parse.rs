@@ -48,7 +48,7 @@ pub struct Statement {
 }
 
 /// Reads a Dockerfile. Never fails: what could not be read is among the diagnostics.
-pub fn parse(source: Source) -> (Dockerfile, Vec<Diagnostic>) {
+pub fn parse(source: &Source) -> (Dockerfile, Vec<Diagnostic>) {
     let Lines { directives, comments, escape, lines, mut problems } = read_lines(&source.text);
     let statements: Vec<Statement> =
         lines.into_iter().map(|it| statement(it, escape, &mut problems)).collect();
@@ -68,7 +68,10 @@ pub fn parse(source: Source) -> (Dockerfile, Vec<Diagnostic>) {
     check_order(&statements, &mut problems);
     problems.sort_by_key(|it| it.span);
     let errors = problems.iter().filter(|it| it.is_error()).cloned().collect();
-    (Dockerfile { source, escape, directives, comments, statements, errors }, problems)
+    (
+        Dockerfile { source: source.clone(), escape, directives, comments, statements, errors },
+        problems,
+    )
 }
 
 /// Only ARG may stand above the first FROM.

@@ -37,20 +37,24 @@ impl Arg {
     }
 
     /// Declares the names; values come from the build arguments, the default, or the global scope.
+    /// History has the default, not what was given.
     pub(super) fn lower(&self, scope: &mut Scope<'_>) -> Outcome<Option<Made>> {
         let Arg { args } = self;
         let mut texts = Vec::new();
         for Declared { name, default } in args {
-            let value = match (scope.build_arg(&name.text), default) {
-                (Some(given), _) => Some(given),
-                (None, Some(default)) => Some(scope.expand(default)?),
-                (None, None) => scope.global(&name.text),
+            let given = scope.build_arg(&name.text);
+            let default = match default {
+                // The default is not needed then, and may be one that cannot be expanded.
+                Some(default) if given.is_some() => scope.expand(default).ok(),
+                Some(default) => Some(scope.expand(default)?),
+                None => None,
             };
-            scope.declare(&name.text, value.as_deref());
-            texts.push(match value {
-                Some(value) => format!("{}={value}", name.text),
+            texts.push(match &default {
+                Some(default) => format!("{}={default}", name.text),
                 None => name.text.clone(),
             });
+            let value = given.or(default).or_else(|| scope.global(&name.text));
+            scope.declare(&name.text, value.as_deref());
         }
         Ok(Some(Made::config(format!("ARG {}", texts.join(" ")))))
     }

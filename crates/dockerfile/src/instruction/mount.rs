@@ -67,7 +67,7 @@ impl Mount {
     pub(super) fn from_of(written: &Word) -> Option<Word> {
         let found = fields(&written.text).into_iter().map(|it| split(&it)).rev();
         let text = found.filter(|(name, _)| name == "from").find_map(|(_, value)| value)?;
-        (!text.is_empty()).then(|| Word { text, span: written.span })
+        (!text.is_empty()).then_some(Word { text, span: written.span })
     }
 
     /// Reads all options, each value expanded.

@@ -1,7 +1,7 @@
 //! Stages, what they stand on and what they copy from.
 
 use super::Request;
-use crate::instruction::{Arg, Declared, From, Instruction, Onbuild};
+use crate::instruction::{Arg, Declared, From, Instruction};
 use crate::lex::{Env, Lexer, Word};
 use crate::parse::Statement;
 use crate::problem::{Outcome, did_you_mean, error, error_hint};
@@ -82,7 +82,7 @@ impl<'a> Graph<'a> {
                 decl.statements.clear();
             }
         }
-        graph.refuse_cycles(request)?;
+        graph.refuse_cycles()?;
         Ok(graph)
     }
 
@@ -259,7 +259,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Two stages that need each other are refused even where neither is needed.
-    fn refuse_cycles(&self, request: &Request) -> Outcome<()> {
+    fn refuse_cycles(&self) -> Outcome<()> {
         for (at, decl) in self.decls.iter().enumerate() {
             for name in
                 decl.statements.iter().filter_map(|it| it.instruction.as_ref()).flat_map(sources)
@@ -269,7 +269,7 @@ impl<'a> Graph<'a> {
                     self.stage_node(at, stage, &name)?;
                 }
                 let mut seen = vec![false; self.decls.len()];
-                if self.reaches(stage, at, &mut seen, request) {
+                if self.reaches(stage, at, &mut seen) {
                     let other = &self.decls[stage];
                     let message =
                         format!("stages `{}` and `{}` need each other", decl.name, other.name);
@@ -284,7 +284,7 @@ impl<'a> Graph<'a> {
     }
 
     /// The stage at or behind `at` that `name` names.
-    fn forward(&self, at: usize, name: &Source) -> Option<usize> {
+    fn forward(&self, at: usize, name: &Word) -> Option<usize> {
         let by_number = || name.text.parse().ok().filter(|it| *it < self.decls.len());
         let stage = self.by_name.get(&name.text.to_ascii_lowercase()).copied();
         let stage = stage.or_else(by_number)?;
@@ -292,7 +292,7 @@ impl<'a> Graph<'a> {
         (stage >= at && !local).then_some(stage)
     }
 
-    fn reaches(&self, from: usize, to: usize, seen: &mut [bool], request: &Request) -> bool {
+    fn reaches(&self, from: usize, to: usize, seen: &mut [bool]) -> bool {
         if from == to {
             return true;
         }
@@ -301,7 +301,7 @@ impl<'a> Graph<'a> {
         }
         let decl = &self.decls[from];
         if let Below::Stage(base) = decl.below
-            && self.reaches(base, to, seen, request)
+            && self.reaches(base, to, seen)
         {
             return true;
         }
@@ -311,7 +311,7 @@ impl<'a> Graph<'a> {
             let by_number = || name.text.parse().ok().filter(|it| *it < self.decls.len());
             self.by_name.get(&name.text.to_ascii_lowercase()).copied().or_else(by_number)
         });
-        stages.any(|stage| self.reaches(stage, to, seen, request))
+        stages.any(|stage| self.reaches(stage, to, seen))
     }
 }
 
@@ -323,14 +323,11 @@ impl Decl<'_> {
     }
 }
 
-type Source = Word;
-
 /// The `--from` and `from=` of an instruction.
 pub(super) fn sources(instruction: &Instruction) -> Vec<Word> {
     match instruction {
         Instruction::Copy(copy) => copy.from.iter().cloned().collect(),
         Instruction::Run(run) => run.sources(),
-        Instruction::Onbuild(Onbuild { .. }) => Vec::new(),
         _ => Vec::new(),
     }
 }

@@ -68,6 +68,7 @@ fn sound(file: &Dockerfile) -> Result<(), Vec<Diagnostic>> {
     if file.errors.is_empty() { Ok(()) } else { Err(file.errors.clone()) }
 }
 
+#[expect(clippy::boxed_local, reason = "taken as map_err hands it over")]
 fn one(problem: Box<Diagnostic>) -> Vec<Diagnostic> {
     vec![*problem]
 }

@@ -161,7 +161,7 @@ pub(super) struct Planned<'a> {
     pub(super) triggers: &'a BTreeMap<usize, Vec<Trigger>>,
     pub(super) placed: BTreeMap<Node, StageId>,
     pub(super) stages: Vec<Stage>,
-    /// Environment and arguments at the end of a stage, for those that stand on it.
+    /// Environment at the end of a stage, for those that stand on it.
     pub(super) scopes: BTreeMap<usize, Left>,
 }
 
@@ -169,7 +169,6 @@ pub(super) struct Planned<'a> {
 #[derive(Clone, Default)]
 pub(super) struct Left {
     env: Env,
-    args: Vec<(String, Option<String>)>,
     author: Option<String>,
 }
 
@@ -216,7 +215,7 @@ impl Planned<'_> {
             config,
             author,
             env: left.env,
-            args: left.args,
+            args: Vec::new(),
             cmd_is_set: false,
             outer: Outer {
                 request: self.request,
@@ -242,8 +241,8 @@ impl Planned<'_> {
             };
             steps.extend(made.map(|it| step(it, statement.span, statement.text.clone())));
         }
-        let Scope { config, author, env, args, cmd_is_set: _, outer: _ } = scope;
-        self.scopes.insert(index, Left { env, args, author: author.clone() });
+        let Scope { config, author, env, args: _, cmd_is_set: _, outer: _ } = scope;
+        self.scopes.insert(index, Left { env, author: author.clone() });
         Ok(Stage {
             name: decl.name.clone(),
             base: base_of(&decl.below, self.request, &self.placed),
@@ -266,7 +265,7 @@ impl Planned<'_> {
         }
     }
 
-    /// Config, author, environment and arguments of what is below.
+    /// Config, author and environment of what is below. History names only a stage's own ARGs.
     fn inherited(&self, below: &Below) -> (Config, Option<String>, Left) {
         let (mut config, author, left) = match below {
             Below::Stage(stage) => {
@@ -285,6 +284,8 @@ impl Planned<'_> {
             }
         };
         config.on_build = None;
+        // Docker drops what its config type does not know (Hostname and the like).
+        config.extra.clear();
         (config, author, left)
     }
 }

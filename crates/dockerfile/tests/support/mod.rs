@@ -12,13 +12,13 @@ use strake_plan::{
 };
 
 /// One fenced block: its word behind the fence, its text.
-pub struct Block {
-    pub info: String,
-    pub text: String,
+pub(crate) struct Block {
+    pub(crate) info: String,
+    pub(crate) text: String,
 }
 
 /// The fenced blocks of a page.
-pub fn blocks(page: &str) -> Vec<Block> {
+pub(crate) fn blocks(page: &str) -> Vec<Block> {
     let (mut blocks, mut open): (Vec<Block>, Option<(String, Block)>) = (Vec::new(), None);
     for line in page.split_inclusive('\n') {
         let bare = line.trim_end();
@@ -39,12 +39,12 @@ pub fn blocks(page: &str) -> Vec<Block> {
 }
 
 /// The folder of case pages.
-pub fn testdata(folder: &str) -> PathBuf {
+pub(crate) fn testdata(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata").join(folder)
 }
 
 /// All pages below `folder`, sorted.
-pub fn pages(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn pages(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("the folder is there") {
         let path = entry.expect("the entry can be read").path();
@@ -60,14 +60,14 @@ pub fn pages(folder: &Path) -> Vec<PathBuf> {
 
 /// A request from lines such as `arg A=1`, `target x`, `context n=dir`, `platform linux/arm64`,
 /// `label a=b`, `network host`, `image NAME {config as JSON}`.
-pub struct Setup {
-    pub request: Request,
-    pub images: BTreeMap<String, Config>,
+pub(crate) struct Setup {
+    pub(crate) request: Request,
+    pub(crate) images: BTreeMap<String, Config>,
 }
 
 impl Setup {
-    pub fn new(text: &str) -> Setup {
-        let amd64: Platform = "linux/amd64".parse().unwrap();
+    pub(crate) fn new(text: &str) -> Setup {
+        let amd64: Platform = "linux/amd64".parse().expect("a sound page");
         let mut setup =
             Setup { request: Request::new(amd64.clone(), amd64), images: BTreeMap::new() };
         for line in text.lines().filter(|it| !it.trim().is_empty()) {
@@ -85,17 +85,17 @@ impl Setup {
                 None => (rest.to_owned(), None),
             }),
             "target" => request.target = Some(rest.to_owned()),
-            "platform" => request.platform = rest.parse().unwrap(),
-            "build-platform" => request.build_platform = rest.parse().unwrap(),
+            "platform" => request.platform = rest.parse().expect("a sound page"),
+            "build-platform" => request.build_platform = rest.parse().expect("a sound page"),
             "label" => {
-                let (name, value) = rest.split_once('=').unwrap();
+                let (name, value) = rest.split_once('=').expect("a sound page");
                 request.labels.push((name.to_owned(), value.to_owned()));
             }
             "network" => {
                 request.network = if rest == "host" { Network::Host } else { Network::None };
             }
             "context" => {
-                let (name, value) = rest.rsplit_once('=').unwrap();
+                let (name, value) = rest.rsplit_once('=').expect("a sound page");
                 let context = match value {
                     "dir" => NamedContext::Local,
                     "scratch" => NamedContext::Scratch,
@@ -104,8 +104,9 @@ impl Setup {
                 request.named.insert(name.to_owned(), context);
             }
             "image" => {
-                let (name, config) = rest.split_once(' ').unwrap();
-                self.images.insert(name.to_owned(), serde_json::from_str(config).unwrap());
+                let (name, config) = rest.split_once(' ').expect("a sound page");
+                self.images
+                    .insert(name.to_owned(), serde_json::from_str(config).expect("a sound page"));
             }
             other => panic!("unknown setup word {other}"),
         }
@@ -113,8 +114,8 @@ impl Setup {
 
     /// Plans a Dockerfile; what is missing is a base with only a PATH, unless the setup says
     /// otherwise.
-    pub fn plan(&mut self, text: &str) -> (Source, Result<Plan, Vec<Diagnostic>>) {
-        let (file, problems) = parse(Source::new("Dockerfile", text));
+    pub(crate) fn plan(&mut self, text: &str) -> (Source, Result<Plan, Vec<Diagnostic>>) {
+        let (file, problems) = parse(&Source::new("Dockerfile", text));
         let source = file.source.clone();
         if problems.iter().any(Diagnostic::is_error) {
             assert!(plan(&file, &self.request).is_err());
@@ -162,7 +163,7 @@ fn base(name: &str, platform: &Platform, config: Config) -> BaseImage {
 }
 
 /// A plan as text: one line a step, and the config of the target where it is not the base's.
-pub fn show(plan: &Plan) -> String {
+pub(crate) fn show(plan: &Plan) -> String {
     let mut out = String::new();
     for (index, stage) in plan.stages.iter().enumerate() {
         let base = match &stage.base {
@@ -184,7 +185,8 @@ pub fn show(plan: &Plan) -> String {
             if let Some(author) = &stage.author {
                 let _ = writeln!(out, "  author {author}");
             }
-            let _ = writeln!(out, "  {}", serde_json::to_string(&stage.config).unwrap());
+            let _ =
+                writeln!(out, "  {}", serde_json::to_string(&stage.config).expect("a sound page"));
         }
     }
     out
@@ -285,7 +287,7 @@ fn show_source(source: &From) -> String {
 }
 
 /// `line:column severity rule: message`, and the hint behind two spaces.
-pub fn show_problems(problems: &[Diagnostic], source: &Source) -> String {
+pub(crate) fn show_problems(problems: &[Diagnostic], source: &Source) -> String {
     let mut out = String::new();
     for it in problems {
         let at = source.position(it.span.start);
