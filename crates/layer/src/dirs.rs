@@ -34,10 +34,8 @@ impl<'a> Dirs<'a> {
         if path.is_empty() {
             return Ok(Rc::clone(&self.root));
         }
-        if let Some((last, directory)) = &self.last {
-            if last == path {
-                return Ok(Rc::clone(directory));
-            }
+        if let Some((_, directory)) = self.last.as_ref().filter(|(last, _)| last == path) {
+            return Ok(Rc::clone(directory));
         }
         let directory = Rc::new(match self.open_at_once(path) {
             Some(directory) => directory,

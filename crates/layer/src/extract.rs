@@ -75,10 +75,9 @@ impl<'a> Extract<'a> {
 
     fn note_directory(&mut self, entry: &Entry) {
         let mut entry = entry.clone();
-        if let Some(old) = self.directories.get(&entry.path) {
-            if old.kind == (Kind::Directory { opaque: true }) {
-                entry.kind = Kind::Directory { opaque: true };
-            }
+        let old = self.directories.get(&entry.path).map(|it| &it.kind);
+        if old == Some(&Kind::Directory { opaque: true }) {
+            entry.kind = Kind::Directory { opaque: true };
         }
         self.directories.insert(entry.path.clone(), entry);
     }

@@ -204,10 +204,9 @@ fn make_parents(tree: &Tree, upper: &mut Upper, path: &[u8], layer: usize) -> Ve
 
 /// What is at a path so far.
 fn seen<'a>(tree: &'a Tree, upper: &'a Upper, path: &[u8]) -> Option<&'a Node> {
-    if let Some(item) = upper.get(&Key(path.to_vec())) {
-        if item.node.is_some() || item.hides {
-            return item.node.as_ref();
-        }
+    let item = upper.get(&Key(path.to_vec()));
+    if let Some(item) = item.filter(|it| it.node.is_some() || it.hides) {
+        return item.node.as_ref();
     }
     let hides = |it: &[u8]| upper.get(&Key(it.to_vec())).is_some_and(|it| it.hides);
     if ancestors(path).any(hides) { None } else { tree.get(path) }

@@ -19,7 +19,7 @@ fn archive(lines: &str) -> Vec<u8> {
     run("python3", &["-c", &program], b"")
 }
 
-pub fn with_name(name: &str) -> Vec<u8> {
+pub(crate) fn with_name(name: &str) -> Vec<u8> {
     archive(&format!("add({name:?}, b'evil')"))
 }
 

@@ -12,80 +12,80 @@ use strake_layer::{
     unpack,
 };
 
-pub const TIME: i64 = 1_600_000_000;
+pub(crate) const TIME: i64 = 1_600_000_000;
 
-pub fn entry(path: &[u8], kind: Kind, mode: u32) -> Entry {
+pub(crate) fn entry(path: &[u8], kind: Kind, mode: u32) -> Entry {
     let xattrs = BTreeMap::new();
     Entry { path: path.to_vec(), kind, mode, uid: 0, gid: 0, mtime: TIME, xattrs }
 }
 
-pub fn change(path: &str, kind: Kind, mode: u32) -> Change {
+pub(crate) fn change(path: &str, kind: Kind, mode: u32) -> Change {
     Change { entry: entry(path.as_bytes(), kind, mode), body: Body::Empty }
 }
 
-pub fn file(path: &str, content: &[u8]) -> Change {
+pub(crate) fn file(path: &str, content: &[u8]) -> Change {
     let kind = Kind::File { size: content.len() as u64 };
     Change { entry: entry(path.as_bytes(), kind, 0o644), body: Body::Bytes(content.into()) }
 }
 
-pub fn directory(path: &str) -> Change {
+pub(crate) fn directory(path: &str) -> Change {
     change(path, Kind::Directory { opaque: false }, 0o755)
 }
 
-pub fn opaque(path: &str) -> Change {
+pub(crate) fn opaque(path: &str) -> Change {
     change(path, Kind::Directory { opaque: true }, 0o755)
 }
 
-pub fn symlink(path: &str, target: &str) -> Change {
+pub(crate) fn symlink(path: &str, target: &str) -> Change {
     change(path, Kind::Symlink { target: target.into() }, 0o777)
 }
 
-pub fn hard_link(path: &str, target: &str) -> Change {
+pub(crate) fn hard_link(path: &str, target: &str) -> Change {
     change(path, Kind::Hardlink { target: target.into() }, 0o644)
 }
 
-pub fn whiteout(path: &str) -> Change {
+pub(crate) fn whiteout(path: &str) -> Change {
     change(path, Kind::Whiteout, 0)
 }
 
 /// A change with other metadata.
-pub fn with(mut change: Change, edit: impl FnOnce(&mut Entry)) -> Change {
+pub(crate) fn with(mut change: Change, edit: impl FnOnce(&mut Entry)) -> Change {
     edit(&mut change.entry);
     change
 }
 
 /// Packs with two threads.
-pub fn packed(changes: &[Change], compression: Compression, folder: &Path) -> Packed {
+pub(crate) fn packed(changes: &[Change], compression: Compression, folder: &Path) -> Packed {
     pack(changes, &PackOptions { compression, threads: 2 }, folder).unwrap()
 }
 
 /// The tar of changes.
-pub fn tar_of(changes: &[Change]) -> Vec<u8> {
+pub(crate) fn tar_of(changes: &[Change]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let packed = packed(changes, Compression::None, folder.path());
     std::fs::read(packed.file).unwrap()
 }
 
-pub fn index_of(changes: &[Change]) -> Arc<Index> {
+pub(crate) fn index_of(changes: &[Change]) -> Arc<Index> {
     let folder = tempfile::tempdir().unwrap();
     Arc::new(packed(changes, Compression::None, folder.path()).index)
 }
 
 /// The form that this user can make.
-pub fn form() -> Form {
+pub(crate) fn form() -> Form {
     if is_root() { Form::Root } else { Form::SingleId }
 }
 
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-pub fn unpacked(tar: &[u8], target: &Path) -> Result<Index, UnpackError> {
+pub(crate) fn unpacked(tar: &[u8], target: &Path) -> Result<Index, UnpackError> {
     unpack(tar, None, None, target, form())
 }
 
 /// Runs a program with bytes on its standard input; its output.
-pub fn run(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+pub(crate) fn run(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let mut child = Command::new(program)
         .args(arguments)
         .env("LC_ALL", "C")
@@ -104,7 +104,7 @@ pub fn run(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
 }
 
 /// Everything that a layer can hold, in an order in which it can be unpacked.
-pub fn one_of_each() -> Vec<Change> {
+pub(crate) fn one_of_each() -> Vec<Change> {
     let long = "long-directory-name-".repeat(4);
     let deep = [long.as_str(); 5].join("/");
     let mut changes = vec![
