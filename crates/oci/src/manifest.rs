@@ -1,6 +1,6 @@
 //! Descriptors, manifests and indexes, as the OCI image specification and Docker's schema 2 have them.
 
-use crate::{Digest, Platform};
+use crate::{Digest, Platform, config::null_is_default};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
@@ -43,13 +43,17 @@ pub struct Descriptor {
     /// Size of the blob, in bytes.
     pub size: u64,
     /// Free-form notes, sorted.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_is_default"
+    )]
     pub annotations: BTreeMap<String, String>,
     /// In an index: what the manifest is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Where a foreign layer may be had.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub urls: Vec<String>,
 }
 
@@ -81,7 +85,11 @@ pub struct Manifest {
     /// Base layer first.
     pub layers: Vec<Descriptor>,
     /// Free-form notes, sorted.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_is_default"
+    )]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -97,7 +105,11 @@ pub struct Index {
     /// One a platform, as a rule.
     pub manifests: Vec<Descriptor>,
     /// Free-form notes, sorted.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_is_default"
+    )]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -129,5 +141,25 @@ impl<T> Raw<T> {
     /// The digest of the bytes.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Index, Manifest};
+
+    #[test]
+    fn null_means_none() {
+        let zeros = "0".repeat(64);
+        let descriptor = format!(
+            r#"{{"mediaType":"a","digest":"sha256:{zeros}","size":1,"annotations":null,"urls":null,"platform":null}}"#
+        );
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"config":{descriptor},"layers":[{descriptor}],"annotations":null}}"#
+        );
+        assert_eq!(serde_json::from_str::<Manifest>(&manifest).unwrap().layers.len(), 1);
+        let index =
+            format!(r#"{{"schemaVersion":2,"manifests":[{descriptor}],"annotations":null}}"#);
+        assert_eq!(serde_json::from_str::<Index>(&index).unwrap().manifests.len(), 1);
     }
 }

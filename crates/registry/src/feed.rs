@@ -107,7 +107,11 @@ impl Feed<'_> {
     }
 
     fn unreadable(&self, source: io::Error) -> Error {
-        Error::Read { what: self.what.clone(), source }
+        // The source may be another registry, with an error of its own.
+        match source.downcast::<Error>() {
+            Ok(error) => error,
+            Err(source) => Error::Read { what: self.what.clone(), source },
+        }
     }
 }
 

@@ -43,11 +43,18 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
     /// Ends the connection after so many bytes of the body.
     pub(crate) cut: Option<usize>,
+    /// Instead of ending the connection there, says nothing until the other side ends it.
+    pub(crate) stalls: bool,
 }
 
 impl Reply {
     pub(crate) fn status(status: u16) -> Reply {
         Reply { status, ..Reply::default() }
+    }
+
+    /// No answer at all.
+    pub(crate) fn silence() -> Reply {
+        Reply { cut: Some(0), stalls: true, ..Reply::default() }
     }
 
     pub(crate) fn with(mut self, name: &str, value: &str) -> Reply {
@@ -166,7 +173,11 @@ impl Shared {
             let reply = (self.rule)(&request, seen);
             let reply = reply.unwrap_or_else(|| self.contents.lock().unwrap().answer(&request));
             let head = request.method == "HEAD";
-            if write(&mut writer, &reply, head).is_err() || reply.cut.is_some() {
+            let written = write(&mut writer, &reply, head);
+            if reply.stalls {
+                let _ = reader.read(&mut [0]);
+            }
+            if written.is_err() || reply.cut.is_some() {
                 let _ = writer.shutdown(std::net::Shutdown::Both);
                 return;
             }
@@ -204,6 +215,9 @@ fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
 }
 
 fn write(writer: &mut TcpStream, reply: &Reply, head: bool) -> io::Result<()> {
+    if reply.status == 0 {
+        return Ok(());
+    }
     let mut text = format!("HTTP/1.1 {} X\r\n", reply.status);
     if !reply.headers.iter().any(|it| it.0 == "Content-Length") {
         text += &format!("Content-Length: {}\r\n", reply.body.len());

@@ -37,6 +37,22 @@ fn a_broken_connection_costs_only_what_is_missing() {
 }
 
 #[test]
+fn a_stalled_transfer_goes_on_elsewhere() {
+    let bytes = noise(17, 300_000);
+    let body = bytes.clone();
+    let fake = Fake::start(move |request, seen| {
+        let whole = Reply::status(200).body(body.clone());
+        let stalled = Reply { cut: Some(200_000), stalls: true, ..whole };
+        (is_get(request) && seen == 0).then_some(stalled)
+    });
+    fake.put_blob("a", &bytes);
+    let mut options = options_of(&fake);
+    options.patience.idle = std::time::Duration::from_millis(400);
+    assert!(pull(&Client::new(options).unwrap(), &fake, &bytes).unwrap() == bytes);
+    assert_eq!(fake.count("GET", "/blobs/"), 2);
+}
+
+#[test]
 fn a_registry_without_ranges_sends_it_again() {
     let bytes = noise(12, 300_000);
     let body = bytes.clone();

@@ -6,7 +6,9 @@ use crate::{
 };
 use std::sync::Mutex;
 use strake_oci::{Digest, media_type};
-use strake_registry::{Client, Error, MountOutcome, PushEvent, PushImage, PushOutcome, PushSource};
+use strake_registry::{
+    Client, Error, MountOutcome, Patience, PushEvent, PushImage, PushOutcome, PushSource,
+};
 
 fn push(client: &Client, image: &PushImage, target: &str) -> Result<Vec<PushOutcome>, Error> {
     let outcomes = Mutex::new(Vec::new());
@@ -78,7 +80,7 @@ fn a_connection_that_breaks_in_an_upload_starts_it_over() {
         let broken = Reply { cut: Some(0), ..Reply::status(201).with("Content-Length", "5") };
         (request.is("PUT", "/blobs/uploads/") && seen < 2).then_some(broken)
     });
-    // A status line without its body is an answer; close before it instead.
+    // The same, closed before the status line.
     let silent = Fake::start(|request, seen| {
         let nothing = Reply { cut: Some(0), status: 0, ..Reply::default() };
         (request.is("PUT", "/blobs/uploads/") && seen < 2).then_some(nothing)
@@ -253,4 +255,34 @@ fn an_image_without_one_of_its_layers_is_not_begun() {
     let error = push(&client_of(&fake), &image, &fake.name("a:1")).unwrap_err();
     assert!(matches!(error, Error::Incomplete { .. }), "{error}");
     assert!(fake.log().is_empty());
+}
+
+#[test]
+fn silence_is_not_waited_for_forever() {
+    for verb in ["HEAD", "POST", "PUT"] {
+        let fake = Fake::start(move |request, seen| {
+            (request.method == verb && seen == 0).then(Reply::silence)
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let image = image(folder.path(), &[b"one"]);
+        let mut options = crate::support::options_of(&fake);
+        let short = std::time::Duration::from_millis(400);
+        options.patience = Patience { answer: short, commit: short, ..options.patience };
+        push(&Client::new(options).unwrap(), &image, &fake.name("a:1")).unwrap();
+        assert_eq!(fake.tags(), ["a:1"], "{verb}");
+    }
+}
+
+#[test]
+fn a_source_that_fails_is_the_error() {
+    let (from, to) = (Fake::honest(), Fake::honest());
+    let folder = tempfile::tempdir().unwrap();
+    let mut image = image(folder.path(), &[b"one"]);
+    image.layers[0].source = PushSource::Remote(reference(&from.name("base:1")));
+    let mut options = crate::support::options_of(&to);
+    options.plain_http.insert(from.host());
+    let error = push(&Client::new(options).unwrap(), &image, &to.name("a:1")).unwrap_err();
+    assert!(matches!(error, Error::BlobMissing { .. }), "{error:?}");
+    assert!(error.to_string().contains(&from.host()), "{error}");
+    assert!(to.tags().is_empty());
 }
