@@ -57,6 +57,7 @@ fn run(spec: &RunSpec, root: &Root, life: &OwnedFd) -> Result<Report, Failure> {
         }
     }
     let status = supervise(pid, &signals, life, listener.as_mut().zip(engine.as_mut()))?;
+    end_others();
     if let Some(message) = child::Message::read(&mut told) {
         return message.into_report();
     }
@@ -101,6 +102,13 @@ fn supervise(
             return Ok(status);
         }
     }
+}
+
+/// Ends what the program left behind, while the listener still stands: a call that waits for it
+/// would fail otherwise, and its caller could still say so.
+fn end_others() {
+    sys::process::kill_all_others();
+    while matches!(wait(WaitOptions::empty()), Ok(_) | Err(Errno::INTR)) {}
 }
 
 /// Reaps all that have ended; returns how the program did, if it is among them.

@@ -85,6 +85,12 @@ pub(crate) fn reset_signals() {
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) };
 }
 
+/// Kills every process of this pid namespace but this one, its PID 1. See kill(2).
+pub(crate) fn kill_all_others() {
+    // SAFETY: no memory is involved.
+    unsafe { libc::kill(-1, libc::SIGKILL) };
+}
+
 /// Moves the calling process into new namespaces. See unshare(2).
 pub(crate) fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
     // SAFETY: no flag that unshares the descriptor table is ever passed.
