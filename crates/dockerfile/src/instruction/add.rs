@@ -113,12 +113,10 @@ impl Add {
         let lowered = files.lower(scope)?;
         let (chown, chmod) = (optional(scope, chown.as_ref())?, mode(scope, chmod.as_ref())?);
         let created_by = history("ADD", false, chown.as_deref(), chmod.as_deref(), &lowered.words);
-        let excludes: Vec<String> =
-            excludes.iter().map(|it| scope.expand(it)).collect::<Outcome<_>>()?;
         if let Some(url) = self.url(&lowered)? {
-            if !excludes.is_empty() {
-                let span = files.dest.span;
-                return Err(error("invalid-flag", span, "--exclude has no meaning for a URL"));
+            if let Some(word) = excludes.first() {
+                let message = "--exclude has no meaning for a URL";
+                return Err(error("invalid-flag", word.span, message));
             }
             let checksum = match checksum {
                 Some(word) => checked_digest(scope, word)?,
@@ -141,7 +139,7 @@ impl Add {
             chmod,
             link: *link,
             parents: false,
-            excludes,
+            excludes: excludes.iter().map(|it| scope.expand(it)).collect::<Outcome<_>>()?,
             unpack: unpack.unwrap_or(true),
         };
         Ok(Some(Made { op: Op::Copy(Box::new(op)), created_by }))

@@ -36,7 +36,7 @@ pub(super) const FLAGS: &[Flag<Run>] = &[
         name: "network",
         arity: Arity::Once,
         since: "1.3",
-        doc: "default, none or host.",
+        doc: "none or host; default is what the build was started with.",
         set: Set::To(|it, value| {
             it.network = Some(match value.text.as_str() {
                 "default" => Network::Default,
@@ -105,7 +105,11 @@ impl Run {
             cwd: scope.cwd().to_owned(),
             user: scope.config.user.clone(),
             mounts: lowered,
-            network: network.unwrap_or(scope.network()),
+            network: match network {
+                None | Some(Network::Default) => scope.network(),
+                Some(Network::None) => Network::None,
+                Some(Network::Host) => Network::Host,
+            },
         };
         Ok(Some(Made { op: Op::Run(Box::new(op)), created_by }))
     }

@@ -43,6 +43,14 @@ impl Glob {
     /// Where a match that begins at `start` ends. Stars take as much (greedy) or as little as they
     /// can, the left one first, and stop at newlines.
     pub(crate) fn match_at(&self, text: &[char], start: usize) -> Option<usize> {
+        if !self.tokens.contains(&Token::Star) {
+            let rest = text.get(start..start + self.tokens.len())?;
+            let same = |(token, it): (&Token, &char)| match token {
+                Token::Char(want) => want == it,
+                Token::Any | Token::Star => *it != '\n',
+            };
+            return self.tokens.iter().zip(rest).all(same).then_some(start + rest.len());
+        }
         let width = text.len() + 1;
         let mut seen = vec![false; width * (self.tokens.len() + 1)];
         let mut open = vec![(0, start)];

@@ -46,7 +46,8 @@ impl Text {
     }
 
     fn source(&self, at: usize) -> usize {
-        let piece = self.pieces.iter().rev().find(|(start, _)| *start <= at);
+        let above = self.pieces.partition_point(|(start, _)| *start <= at);
+        let piece = above.checked_sub(1).map(|it| self.pieces[it]);
         piece.map_or(0, |(start, source)| source + (at - start))
     }
 }

@@ -40,7 +40,8 @@ pub(super) enum Below {
 pub(super) struct Decl<'a> {
     pub(super) name: String,
     pub(super) below: Below,
-    /// Empty where a named context stands in the stage's place.
+    /// A named context stands in the stage's place, and its instructions are not run.
+    pub(super) replaced: bool,
     pub(super) statements: Vec<&'a Statement>,
     pub(super) span: Span,
     pub(super) base: Word,
@@ -78,7 +79,7 @@ impl<'a> Graph<'a> {
             }
         }
         for decl in &mut graph.decls {
-            if decl.replaced(request) {
+            if decl.replaced {
                 decl.statements.clear();
             }
         }
@@ -118,6 +119,11 @@ impl<'a> Graph<'a> {
             None => request.platform.clone(),
             Some(word) => {
                 let text = self.expand(word)?;
+                if text.is_empty() {
+                    let message = format!("the platform `{}` is empty after expansion", word.text);
+                    let hint = "give the ARG a default in front of the first FROM";
+                    return Err(error_hint("invalid-platform", word.span, message, hint));
+                }
                 text.parse().map_err(|why| {
                     error("invalid-platform", word.span, format!("--platform: {why}"))
                 })?
@@ -136,9 +142,11 @@ impl<'a> Graph<'a> {
             (None, None) if written == "scratch" => Below::Scratch,
             (None, None) => self.image(base, written, platform, request)?,
         };
+        let instead = instead.is_some();
         self.decls.push(Decl {
             name: key.clone().unwrap_or_else(|| format!("stage-{index}")),
             below,
+            replaced: instead,
             statements: Vec::new(),
             span: statement.span,
             base: base.clone(),
@@ -312,14 +320,6 @@ impl<'a> Graph<'a> {
             self.by_name.get(&name.text.to_ascii_lowercase()).copied().or_else(by_number)
         });
         stages.any(|stage| self.reaches(stage, to, seen))
-    }
-}
-
-impl Decl<'_> {
-    /// Whether a named context stands in the place of this stage.
-    fn replaced(&self, request: &Request) -> bool {
-        !self.name.starts_with("stage-") && request.named(&self.name, &request.platform).is_some()
-            || matches!(self.below, Below::Local(_))
     }
 }
 

@@ -111,9 +111,8 @@ fn triggers(graph: &Graph<'_>, index: usize, request: &Request) -> Outcome<Vec<T
     let texts: Vec<String> = match &decl.below {
         Below::Image { name, platform } => {
             let image = request.images.get(&(name.clone(), platform.clone()));
-            let replaced = decl.statements.is_empty() && decl.name == *name;
             let on_build = image.and_then(|it| it.config.value.config.on_build.clone());
-            on_build.filter(|_| !replaced).unwrap_or_default()
+            on_build.filter(|_| !decl.replaced).unwrap_or_default()
         }
         Below::Stage(below) => {
             let written = graph.decls[*below].statements.iter();
@@ -239,7 +238,8 @@ impl Planned<'_> {
                 Some(instruction) => instruction.lower(&mut scope)?,
                 None => None,
             };
-            steps.extend(made.map(|it| step(it, statement.span, statement.text.clone())));
+            let text = statement.text.clone() + &instruction.map(summary).unwrap_or_default();
+            steps.extend(made.map(|it| step(it, statement.span, text)));
         }
         let Scope { config, author, env, args: _, cmd_is_set: _, outer: _ } = scope;
         self.scopes.insert(index, Left { env, author: author.clone() });
@@ -304,6 +304,17 @@ fn begin(scope: &mut Scope<'_>) {
     }
     if !scope.config.working_dir.is_empty() {
         scope.config.working_dir = join("/", &scope.config.working_dir);
+    }
+}
+
+/// The first line of a script that a RUN has in a heredoc, for progress.
+fn summary(instruction: &Instruction) -> String {
+    let Instruction::Run(run) = instruction else { return String::new() };
+    let mut lines = run.heredocs.iter().flat_map(|it| it.content.trim().lines());
+    match (lines.next(), lines.next()) {
+        (None, _) => String::new(),
+        (Some(first), None) => format!(" ({first})"),
+        (Some(first), Some(_)) => format!(" ({first}...)"),
     }
 }
 
