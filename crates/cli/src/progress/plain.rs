@@ -21,15 +21,28 @@ const MOST_WAITING: usize = 1000;
 
 pub(super) fn new(setting: Setting) -> Box<dyn Show> {
     let Setting { out, verbose, colour: _, began: _, terminal: _ } = setting;
-    Box::new(Plain { out, verbose, steps: BTreeMap::new(), turn: None, first: true })
+    Box::new(Plain {
+        out,
+        verbose,
+        steps: BTreeMap::new(),
+        numbers: BTreeMap::new(),
+        turn: None,
+        last: 0,
+        first: true,
+    })
 }
 
 struct Plain {
     out: Box<dyn Write + Send>,
     verbose: bool,
-    steps: BTreeMap<VertexId, Step>,
+    /// By number.
+    steps: BTreeMap<usize, Step>,
+    /// The last number of each vertex: one that starts again is another step here.
+    numbers: BTreeMap<VertexId, usize>,
     /// Whose lines are written, and since when.
-    turn: Option<(VertexId, Duration)>,
+    turn: Option<(usize, Duration)>,
+    /// Who had the turn last.
+    last: usize,
     first: bool,
 }
 
@@ -51,6 +64,9 @@ impl Show for Plain {
     fn event(&mut self, at: Duration, event: Event) -> io::Result<()> {
         match event {
             Event::Started { vertex, name } => {
+                if self.numbers.get(&vertex).is_some_and(|it| self.steps[it].ended) {
+                    self.numbers.remove(&vertex);
+                }
                 let step = self.step(vertex, at);
                 step.name = harmless(name.replace(['\n', '\r'], " ").as_bytes());
                 step.started = at;
@@ -105,8 +121,8 @@ impl Show for Plain {
 
 impl Plain {
     fn step(&mut self, vertex: VertexId, at: Duration) -> &mut Step {
-        let number = self.steps.len() + 1;
-        self.steps.entry(vertex).or_insert_with(|| Step {
+        let number = *self.numbers.entry(vertex).or_insert(self.steps.len() + 1);
+        self.steps.entry(number).or_insert_with(|| Step {
             number,
             name: String::new(),
             started: at,
@@ -122,16 +138,18 @@ impl Plain {
     /// Writes what may be written now.
     fn write(&mut self, at: Duration) -> io::Result<()> {
         loop {
-            let Some((vertex, since)) = self.turn else {
-                let next = self.steps.iter().filter(|it| !it.1.waiting.is_empty());
-                let Some((vertex, _)) = next.min_by_key(|it| it.1.number) else { return Ok(()) };
-                self.turn = Some((*vertex, at));
-                let step = &self.steps[vertex];
+            let Some((number, since)) = self.turn else {
+                // Round and round, so that two noisy steps do not keep a third one waiting.
+                let next = self.steps.values().filter(|it| !it.waiting.is_empty());
+                let next = next.min_by_key(|it| (it.number <= self.last, it.number));
+                let Some(step) = next else { return Ok(()) };
+                self.turn = Some((step.number, at));
+                self.last = step.number;
                 let gap = if std::mem::take(&mut self.first) { "" } else { "\n" };
                 writeln!(self.out, "{gap}#{} {}", step.number, step.name)?;
                 continue;
             };
-            let step = self.steps.get_mut(&vertex).expect("it has the turn");
+            let step = self.steps.get_mut(&number).expect("it has the turn");
             let mut block = Vec::new();
             for line in step.waiting.drain(..).filter(|it| !it.is_empty()) {
                 block.extend_from_slice(&line);
@@ -155,7 +173,7 @@ impl Plain {
     /// Takes the turn from a step that has not ended.
     fn pause(&mut self) -> io::Result<()> {
         match self.turn.take() {
-            Some((vertex, _)) => writeln!(self.out, "#{} ...", self.steps[&vertex].number),
+            Some((number, _)) => writeln!(self.out, "#{number} ..."),
             None => Ok(()),
         }
     }
@@ -316,6 +334,17 @@ warning: careful
 #1 CANCELED
 ";
         assert_eq!(script.finish(200), want);
+    }
+
+    #[test]
+    fn a_vertex_that_starts_again_is_another_step() {
+        let mut script = Script::new(new);
+        for name in ["exporting", "pushing"] {
+            script.at(0, started(1, name));
+            script.at(0, done(1));
+        }
+        let want = "#1 exporting\n#1 DONE 0.0s\n\n#2 pushing\n#2 DONE 0.0s\n";
+        assert_eq!(script.finish(0), want);
     }
 
     #[test]
