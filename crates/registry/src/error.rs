@@ -83,6 +83,16 @@ pub enum Error {
         /// How long.
         waited: Duration,
     },
+    /// The registry does not let a tag be written twice, and this one is another image's.
+    #[error("{reference} stands for {holds} and cannot be made to stand for {pushed}")]
+    TagTaken {
+        /// The name.
+        reference: String,
+        /// What it stands for.
+        holds: Digest,
+        /// What was pushed.
+        pushed: Digest,
+    },
     /// The transfer was ended from this side, because another had failed.
     #[error("the transfer of {what} was stopped")]
     Stopped {
@@ -275,6 +285,9 @@ impl Error {
             }
             Error::PlatformMissing { available, .. } if !available.is_empty() => {
                 format!("choose one of them with --platform={}", available[0])
+            }
+            Error::TagTaken { .. } => {
+                "tags are immutable in this repository: push under a new one".to_owned()
             }
             Error::NotInLayout { available, .. } if !available.is_empty() => {
                 "add one of these names, or a digest, after the path".to_owned()

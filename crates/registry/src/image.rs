@@ -121,11 +121,33 @@ impl Client {
             if target.digest.is_none() {
                 let named =
                     Reference { tag: Some(target.tag_or_latest().to_owned()), ..target.clone() };
-                self.push_manifest(&named, kind, bytes)?;
+                self.tag(&named, kind, bytes)?;
                 events(PushEvent::Tagged { reference: named, digest });
             }
         }
         Ok(Pushed { digest })
+    }
+
+    /// Writes a tag. One that may not be written again and stands for this image already is fine.
+    fn tag(&self, named: &Reference, kind: &str, bytes: &[u8]) -> Result<(), Error> {
+        let Err(refused) = self.push_manifest(named, kind, bytes) else { return Ok(()) };
+        let immutable = match &refused {
+            Error::UnexpectedStatus { status, message, .. } if (400..500).contains(status) => {
+                *status == 409 || message.as_ref().is_some_and(|it| it.contains("immutable"))
+            }
+            Error::Denied { message, .. } => {
+                message.as_ref().is_some_and(|it| it.contains("immutable"))
+            }
+            _ => return Err(refused),
+        };
+        let pushed = Digest::of(bytes);
+        match self.head_manifest(named) {
+            Ok(Some(holds)) if holds == pushed => Ok(()),
+            Ok(Some(holds)) if immutable => {
+                Err(Error::TagTaken { reference: named.to_string(), holds, pushed })
+            }
+            _ => Err(refused),
+        }
     }
 
     fn push_blobs(

@@ -286,3 +286,21 @@ fn a_source_that_fails_is_the_error() {
     assert!(error.to_string().contains(&from.host()), "{error}");
     assert!(to.tags().is_empty());
 }
+
+#[test]
+fn an_immutable_tag_is_fine_when_it_is_this_image() {
+    let fake = Fake::start(|request, seen| {
+        let error = r#"{"errors":[{"code":"TAG_INVALID","message":"the tag is immutable"}]}"#;
+        (request.is("PUT", "/manifests/1") && seen > 0).then(|| Reply::status(400).body(error))
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (image(folder.path(), &[b"one"]), image(folder.path(), &[b"two"]));
+    let target = fake.name("a:1");
+    push(&client_of(&fake), &one, &target).unwrap();
+    push(&client_of(&fake), &one, &target).unwrap();
+    let error = push(&client_of(&fake), &two, &target).unwrap_err();
+    assert!(matches!(error, Error::TagTaken { .. }), "{error:?}");
+    for digest in [one.manifest.digest(), two.manifest.digest()] {
+        assert!(error.to_string().contains(&digest.to_string()), "{error}");
+    }
+}
