@@ -8,8 +8,7 @@ pub(crate) type Needed = (&'static str, &'static str);
 
 /// Installs what is missing; an ordinary user is told what to ask for.
 pub(crate) fn install(needed: &[Needed]) -> Result<(), String> {
-    let missing: Vec<&str> =
-        needed.iter().filter(|it| !present(it.0)).map(|it| it.1).collect();
+    let missing: Vec<&str> = needed.iter().filter(|it| !present(it.0)).map(|it| it.1).collect();
     if missing.is_empty() {
         return Ok(());
     }

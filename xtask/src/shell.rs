@@ -59,7 +59,8 @@ pub(crate) fn is_root() -> bool {
 /// Builds the static binary and returns its path.
 pub(crate) fn strake() -> Result<PathBuf, String> {
     let host = output("rustc", &["-vV"])?;
-    let host = host.lines().find_map(|it| it.strip_prefix("host: ")).ok_or("rustc names no host")?;
+    let host =
+        host.lines().find_map(|it| it.strip_prefix("host: ")).ok_or("rustc names no host")?;
     let args = ["build", "--release", "--package", "strake-cli", "--target", host];
     run_with("cargo", &args, &[("RUSTFLAGS", "-C target-feature=+crt-static")])?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);

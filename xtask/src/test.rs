@@ -20,7 +20,10 @@ pub(crate) fn run() -> Result<(), String> {
     say("== formatting");
     program("cargo", &["fmt", "--all", "--check"])?;
     say("== lints");
-    program("cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+    program(
+        "cargo",
+        &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
+    )?;
     say("== tests");
     program("cargo", &["test", "--workspace", "--quiet", "--no-fail-fast"])
 }

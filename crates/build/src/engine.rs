@@ -168,7 +168,8 @@ impl Engine<'_> {
                 Ok(())
             }
             Err(error) => {
-                let error = if self.bench.cancel.is_cancelled() { StepError::Stopped } else { error };
+                let error =
+                    if self.bench.cancel.is_cancelled() { StepError::Stopped } else { error };
                 (self.emit)(Event::Failed { vertex: at.vertex, error: error.to_string() });
                 Err(error)
             }

@@ -2,9 +2,7 @@
 
 use crate::{StepError, Workbench, state::State, time};
 use std::path::PathBuf;
-use strake_oci::{
-    Descriptor, DiffId, ImageConfig, Manifest, Raw, Reference, RootFs, media_type,
-};
+use strake_oci::{Descriptor, DiffId, ImageConfig, Manifest, Raw, Reference, RootFs, media_type};
 use strake_plan::{ContentId, Stage};
 
 /// A finished image. Base layers may still be where they came from.
@@ -57,13 +55,19 @@ pub fn local_blob(layer: &ImageLayer, bench: &Workbench) -> Result<PathBuf, Step
     match &layer.origin {
         LayerOrigin::Store => Err(StepError::BlobMissing { digest: *digest }),
         LayerOrigin::Layout(folder) => {
-            let layout = strake_registry::layout::Layout::open(folder)?;
-            Ok(layout.blob_path(&layer.descriptor)?)
+            let layout = strake_registry::Layout::open(folder)?;
+            if let Some(path) = layout.blob_path(digest) {
+                return Ok(path);
+            }
+            let dir = bench.store.temp_dir("layout")?;
+            let file = dir.path().join("blob");
+            layout.copy_blob(&layer.descriptor, &mut fs_err::File::create(&file)?, &|_| ())?;
+            Ok(bench.store.insert_blob(&file, digest)?)
         }
         LayerOrigin::Registry(reference) => {
             let dir = bench.store.temp_dir("pull")?;
             let file = dir.path().join("blob");
-            bench.client.pull_blob(reference, &layer.descriptor, &file, &|_| ())?;
+            bench.client.pull_blob_to(reference, &layer.descriptor, &file, &|_| ())?;
             Ok(bench.store.insert_blob(&file, digest)?)
         }
     }
@@ -72,7 +76,8 @@ pub fn local_blob(layer: &ImageLayer, bench: &Workbench) -> Result<PathBuf, Step
 /// Config and manifest of the target stage.
 pub(crate) fn assemble(stage: &Stage, state: State) -> Image {
     let State { layers, root: _, mut history, extra, author } = state;
-    let times: Vec<Option<String>> = layers.iter().map(|it| it.created.map(time::rfc3339)).collect();
+    let times: Vec<Option<String>> =
+        layers.iter().map(|it| it.created.map(time::rfc3339)).collect();
     let created = time::fill_history(&mut history, &times);
     let config = Raw::write(ImageConfig {
         author: stage.author.clone().or(author),
@@ -92,11 +97,7 @@ pub(crate) fn assemble(stage: &Stage, state: State) -> Image {
     let manifest = Raw::write(Manifest {
         schema_version: 2,
         media_type: Some(media_type::OCI_MANIFEST.to_owned()),
-        config: Descriptor::new(
-            media_type::OCI_CONFIG,
-            config.digest(),
-            config.bytes.len() as u64,
-        ),
+        config: Descriptor::new(media_type::OCI_CONFIG, config.digest(), config.bytes.len() as u64),
         layers: layers.iter().map(|it| it.descriptor.clone()).collect(),
         annotations: std::collections::BTreeMap::new(),
     });

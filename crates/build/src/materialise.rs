@@ -32,10 +32,14 @@ pub(crate) fn snapshots(
     layers: &[ImageLayer],
     bench: &Workbench,
 ) -> Result<Vec<PathBuf>, StepError> {
-    layers.iter().map(|it| snapshot(it, bench)).collect()
+    (0..layers.len()).map(|at| snapshot(&layers[at], &layers[..at], bench)).collect()
 }
 
-fn snapshot(layer: &ImageLayer, bench: &Workbench) -> Result<PathBuf, StepError> {
+fn snapshot(
+    layer: &ImageLayer,
+    below: &[ImageLayer],
+    bench: &Workbench,
+) -> Result<PathBuf, StepError> {
     let (form, name) = form(&bench.privilege);
     if let Some(path) = bench.store.snapshot(name, &layer.diff_id) {
         return Ok(path);
@@ -48,7 +52,9 @@ fn snapshot(layer: &ImageLayer, bench: &Workbench) -> Result<PathBuf, StepError>
     let dir = bench.store.temp_dir("unpack")?;
     let root = dir.path().join("root");
     fs_err::create_dir(&root)?;
-    let index = strake_layer::unpack(blob, Some(layer.diff_id), &root, form)?;
+    let below = tree(below, bench)?;
+    let expected = Some(layer.diff_id);
+    let index = strake_layer::unpack_onto(blob, None, expected, &root, form, &below)?;
     if bench.store.index(&layer.diff_id)?.is_none() {
         bench.store.insert_index(&layer.diff_id, &index)?;
     }

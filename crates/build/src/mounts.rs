@@ -1,11 +1,6 @@
 //! `RUN --mount`: from the plan's words to what the sandbox mounts.
 
-use crate::{
-    StepError,
-    engine::Engine,
-    materialise::form,
-    op::copy::Prepared,
-};
+use crate::{StepError, engine::Engine, materialise::form, op::copy::Prepared};
 use std::path::{Path, PathBuf};
 use strake_cache::CacheMount;
 use strake_layer::{Compression, PackOptions, Tree};
@@ -56,11 +51,7 @@ fn as_copy(from: &Source, source: &str) -> CopyOp {
     }
 }
 
-pub(crate) fn prepare(
-    engine: &Engine<'_>,
-    op: &RunOp,
-    dir: &Path,
-) -> Result<Mounted, StepError> {
+pub(crate) fn prepare(engine: &Engine<'_>, op: &RunOp, dir: &Path) -> Result<Mounted, StepError> {
     let mut mounted = Mounted { mounts: Vec::new(), env: Vec::new(), _caches: Vec::new() };
     for (number, mount) in op.mounts.iter().enumerate() {
         one(engine, mount, &dir.join(format!("mount{number}")), &mut mounted)?;
@@ -142,7 +133,6 @@ fn cache(
         } else {
             own(&path, *mode, *uid, *gid, engine)?;
         }
-        mount.settled()?;
     }
     mounted._caches.push(mount);
     Ok(MountSource::Bind { path, readonly: *readonly })
@@ -176,7 +166,7 @@ fn bound(
     let root = dir.join("bound-root");
     fs_err::create_dir(&root)?;
     let blob = fs_err::File::open(&packed.file)?;
-    strake_layer::unpack(blob, Some(packed.diff_id), &root, form)?;
+    strake_layer::unpack(blob, None, Some(packed.diff_id), &root, form)?;
     fs_err::remove_file(&packed.file)?;
     Ok(store.insert_snapshot(name, &packed.diff_id, &root)?.join(BOUND))
 }

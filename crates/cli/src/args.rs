@@ -65,19 +65,19 @@ pub(crate) struct BuildArgs {
     #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=NAME]")]
     pub(crate) secrets: Vec<String>,
     /// Push the image to the registries that its names say
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub(crate) push: bool,
     /// Put the image into the store (strake has no daemon to load into)
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub(crate) load: bool,
     /// What to write: type=oci|docker|tar|local|image|registry,dest=..; may be repeated
     #[arg(short = 'o', long = "output", value_name = "type=TYPE[,KEY=VALUE..]")]
     pub(crate) outputs: Vec<String>,
     /// Ask the registry for base images even if the store has an image of that name
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub(crate) pull: bool,
     /// Use no finished step of an earlier build
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub(crate) no_cache: bool,
     /// Use no finished step of these stages
     #[arg(long, value_name = "STAGE,..", value_delimiter = ',')]
@@ -95,7 +95,7 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "KIND", default_value = "auto", env = "BUILDKIT_PROGRESS")]
     pub(crate) progress: String,
     /// Print nothing but the image's digest
-    #[arg(short = 'q', long)]
+    #[arg(short = 'q', long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub(crate) quiet: bool,
     /// Write the image's digest to this file
     #[arg(long, value_name = "FILE")]

@@ -3,9 +3,10 @@
 use crate::{failure::Failure, inputs::Named};
 use std::collections::BTreeMap;
 use strake_cache::Store;
+use strake_dockerfile::Wanted;
 use strake_oci::{ImageConfig, Manifest, Platform, Raw, Reference};
 use strake_plan::{BaseImage, Origin};
-use strake_registry::{Client, layout::Layout};
+use strake_registry::{Client, Layout};
 
 /// Where base images may be.
 pub(crate) struct Bases<'a> {
@@ -18,15 +19,16 @@ pub(crate) struct Bases<'a> {
 
 impl Bases<'_> {
     /// Reads manifest and config of `name`; no layer is fetched.
-    pub(crate) fn find(&self, name: &str, platform: &Platform) -> Result<BaseImage, Failure> {
-        match self.named.get(&name.to_ascii_lowercase()) {
+    pub(crate) fn find(&self, wanted: &Wanted) -> Result<BaseImage, Failure> {
+        let (name, platform) = (&wanted.name, &wanted.platform);
+        match wanted.context.as_ref().and_then(|it| self.named.get(it)) {
             Some(Named::Layout(folder, what)) => {
                 return self.in_layout(name, folder, what.as_deref(), platform);
             }
             Some(Named::Image(image)) => return self.by_reference(name, image, platform),
             Some(Named::Folder(_)) | None => (),
         }
-        self.by_reference(name, name, platform)
+        self.by_reference(name, &wanted.reference, platform)
     }
 
     fn in_layout(
@@ -38,11 +40,10 @@ impl Bases<'_> {
     ) -> Result<BaseImage, Failure> {
         let layout = Layout::open(folder)?;
         let found = layout.resolve(what, platform)?;
-        let config = fs_err::read(layout.blob_path(&found.manifest.value.config)?)?;
         Ok(BaseImage {
             written: name.to_owned(),
             origin: Origin::Layout(folder.to_owned()),
-            config: parse(name, "config", config)?,
+            config: layout.config(&found.manifest.value.config)?,
             manifest: found.manifest,
         })
     }
@@ -54,7 +55,9 @@ impl Bases<'_> {
         platform: &Platform,
     ) -> Result<BaseImage, Failure> {
         let reference: Reference = image.parse()?;
-        if !self.pull && let Some(found) = self.in_store(name, &reference, platform)? {
+        if !self.pull
+            && let Some(found) = self.in_store(name, &reference, platform)?
+        {
             return Ok(found);
         }
         let found = self.client.resolve(&reference, platform)?;

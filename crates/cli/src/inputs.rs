@@ -62,8 +62,10 @@ fn named_context(source: &str) -> Result<Named, Failure> {
         return Ok(layout_source(layout));
     }
     if let Some((scheme, _)) = source.split_once("://") {
-        return Err(Failure::usage(format!("--build-context with {scheme}:// is not supported yet"))
-            .hint("use a folder, docker-image://REF or oci-layout://DIR[:TAG]"));
+        return Err(Failure::usage(format!(
+            "--build-context with {scheme}:// is not supported yet"
+        ))
+        .hint("use a folder, docker-image://REF or oci-layout://DIR[:TAG]"));
     }
     if source.starts_with("target:") || source.starts_with("input:") {
         return Err(Failure::usage(format!("--build-context `{source}` needs a bake file"))

@@ -1,2 +1,40 @@
-//! The strake command.
-fn main() {}
+//! The strake command: flags, commands, progress, errors to messages and exit codes.
+//!
+//! Invariant: no logic of building. This crate reads the environment, looks at the clock and
+//! prints; the others do none of these.
+
+mod args;
+mod bases;
+mod clock;
+mod commands;
+mod environment;
+mod failure;
+mod inputs;
+mod output;
+mod progress;
+mod publish;
+mod say;
+mod units;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A RUN's first process is this program again: see strake-sandbox.
+    strake_sandbox::maybe_init();
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Build(args) => commands::build::run(*args),
+        Command::Du(args) => commands::du::run(args),
+        Command::Prune(args) => commands::prune::run(args),
+        Command::Doctor(args) => commands::doctor::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say::failure(&failure);
+            ExitCode::from(failure.code)
+        }
+    }
+}

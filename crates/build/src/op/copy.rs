@@ -2,7 +2,7 @@
 
 use super::Made;
 use crate::{
-    StepError,
+    ImageLayer, StepError,
     copy::{self, Selection, SourceTree},
     engine::Engine,
     materialise, mounts,
@@ -15,10 +15,13 @@ use strake_plan::{CopyOp, Source};
 pub(crate) struct Prepared<'a> {
     op: &'a CopyOp,
     selection: Selection,
+    /// The layers of the stage that is copied from: unpacked only when something is copied.
+    layers: Vec<ImageLayer>,
 }
 
 impl<'a> Prepared<'a> {
     pub(crate) fn new(engine: &Engine<'_>, op: &'a CopyOp) -> Result<Prepared<'a>, StepError> {
+        let mut layers = Vec::new();
         let selection = match &op.from {
             Source::Context => {
                 let context = engine.bench.context.as_ref();
@@ -33,17 +36,15 @@ impl<'a> Prepared<'a> {
             Source::Stage(id) => {
                 let state = engine.wait(*id)?;
                 let tree = materialise::tree(&state.layers, engine.bench)?;
-                let layers = state.layers.clone();
-                let bench = engine.bench;
-                let folders = move || materialise::snapshots(&layers, bench);
-                copy::select(op, &SourceTree::Stage { tree: &tree, folders: &folders })?
+                layers.clone_from(&state.layers);
+                copy::select(op, &SourceTree::Stage(&tree))?
             }
         };
-        Ok(Prepared { op, selection })
+        Ok(Prepared { op, selection, layers })
     }
 
-    pub(crate) fn records(&self) -> Result<Vec<(String, String)>, StepError> {
-        Ok(self.selection.records()?)
+    pub(crate) fn records(&self) -> Vec<(String, String)> {
+        self.selection.records()
     }
 
     pub(crate) fn run(&self, engine: &Engine<'_>, state: &State) -> Result<Made, StepError> {
@@ -60,7 +61,7 @@ impl<'a> Prepared<'a> {
         &self,
         engine: &Engine<'_>,
         below: &Tree,
-        names: &[crate::ImageLayer],
+        names: &[ImageLayer],
     ) -> Result<Made, StepError> {
         let now = (engine.bench.clock)();
         let owner = match &self.op.chown {
@@ -68,7 +69,9 @@ impl<'a> Prepared<'a> {
             Some(written) => Some(self.owner(engine, written, names)?),
         };
         let scratch = engine.bench.store.temp_dir("copy")?;
-        let changes = copy::changes(self.op, &self.selection, below, owner, now, scratch.path())?;
+        let folders = materialise::snapshots(&self.layers, engine.bench)?;
+        let dir = scratch.path();
+        let changes = copy::changes(self.op, &self.selection, below, owner, now, dir, &folders)?;
         Ok(Made { changes, snapshot: None, guard: Some(scratch), window: (now, now) })
     }
 
@@ -76,7 +79,7 @@ impl<'a> Prepared<'a> {
         &self,
         engine: &Engine<'_>,
         written: &str,
-        names: &[crate::ImageLayer],
+        names: &[ImageLayer],
     ) -> Result<(u32, u32), StepError> {
         if let Some(numbers) = strake_rootfs::numeric_owner(written) {
             return Ok(numbers);

@@ -40,7 +40,7 @@ pub(crate) fn execute(
         }
         Op::Copy(op) => {
             let prepared = copy::Prepared::new(engine, op)?;
-            cached(engine, at, state, &prepared.records()?, || prepared.run(engine, state))
+            cached(engine, at, state, &prepared.records(), || prepared.run(engine, state))
         }
         Op::Workdir(op) => cached(engine, at, state, &[], || workdir::run(engine, op, state)),
         Op::Fetch(op) => Err(StepError::Unsupported {
@@ -97,12 +97,8 @@ fn finish(
 ) -> Result<(), StepError> {
     let store = &engine.bench.store;
     store.insert_last(slot, &record)?;
-    let result = StepResult {
-        layer: Some(layer.diff_id),
-        content: Some(layer.content),
-        record,
-        millis,
-    };
+    let result =
+        StepResult { layer: Some(layer.diff_id), content: Some(layer.content), record, millis };
     Ok(store.insert_step(key, &result)?)
 }
 

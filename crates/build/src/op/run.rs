@@ -22,13 +22,10 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const HOSTNAME: &str = "buildkitsandbox";
 
 /// Contents that the RUN reads besides its root, for the key.
-pub(super) fn sources(
-    engine: &Engine<'_>,
-    op: &RunOp,
-) -> Result<Vec<(String, String)>, StepError> {
+pub(super) fn sources(engine: &Engine<'_>, op: &RunOp) -> Result<Vec<(String, String)>, StepError> {
     let mut records = Vec::new();
     for copy in mounts::bind_copies(op) {
-        records.extend(super::copy::Prepared::new(engine, &copy)?.records()?);
+        records.extend(super::copy::Prepared::new(engine, &copy)?.records());
     }
     Ok(records)
 }
@@ -43,11 +40,12 @@ pub(super) fn run(
     if let Privilege::None { why } = &bench.privilege {
         return Err(StepError::NoSandbox { why: why.clone() });
     }
+    // Unpacking makes the indexes that the tree is read from.
+    let mut lowers = materialise::snapshots(&state.layers, bench)?;
+    lowers.reverse();
     let tree = materialise::tree(&state.layers, bench)?;
     let (passwd, group) = mounts::user_files(&tree);
     let user = strake_rootfs::lookup_user(passwd, group, &op.user)?;
-    let mut lowers = materialise::snapshots(&state.layers, bench)?;
-    lowers.reverse();
     let dir = bench.store.temp_dir("run")?;
     let root_dir = dir.path().join("root");
     let scratch = dir.path().join("scratch");
@@ -88,11 +86,7 @@ pub(super) fn run(
 }
 
 /// Runs the process to its end and turns a failure into an error with its last output.
-fn process(
-    engine: &Engine<'_>,
-    at: At<'_>,
-    spec: &RunSpec,
-) -> Result<Vec<Owner>, StepError> {
+fn process(engine: &Engine<'_>, at: At<'_>, spec: &RunSpec) -> Result<Vec<Owner>, StepError> {
     let mut tail: VecDeque<u8> = VecDeque::new();
     let mut output = |chunk: Output<'_>| {
         let (bytes, stderr) = match chunk {

@@ -6,11 +6,7 @@ use std::collections::BTreeMap;
 use strake_layer::{Body, Change, Entry, Kind, Tree};
 use strake_plan::WorkdirOp;
 
-pub(super) fn run(
-    engine: &Engine<'_>,
-    op: &WorkdirOp,
-    state: &State,
-) -> Result<Made, StepError> {
+pub(super) fn run(engine: &Engine<'_>, op: &WorkdirOp, state: &State) -> Result<Made, StepError> {
     let now = (engine.bench.clock)();
     let tree = materialise::tree(&state.layers, engine.bench)?;
     let owner = owner(&tree, &op.user)?;
@@ -44,7 +40,10 @@ fn missing_directories(
             parent = here;
             continue;
         }
-        if changes.is_empty() && let Some(node) = tree.get(parent) && !parent.is_empty() {
+        if changes.is_empty()
+            && let Some(node) = tree.get(parent)
+            && !parent.is_empty()
+        {
             let mut entry = node.entry.clone();
             entry.kind = Kind::Directory { opaque: false };
             entry.mtime = now;
@@ -70,7 +69,9 @@ fn ancestors(tree: &Tree, path: &[u8]) -> Vec<Change> {
     let mut found = Vec::new();
     for end in ends(path) {
         let here = &path[..end];
-        if end < path.len() && let Some(node) = tree.get(here) {
+        if end < path.len()
+            && let Some(node) = tree.get(here)
+        {
             let mut entry = node.entry.clone();
             entry.kind = Kind::Directory { opaque: false };
             found.push(Change { entry, body: Body::Empty });

@@ -1,0 +1,408 @@
+//! `strake build`.
+
+use crate::{
+    args::BuildArgs,
+    bases::Bases,
+    clock, environment,
+    failure::{Failure, chain},
+    inputs::{self, Named},
+    output::Output,
+    progress, publish, say, units,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
+};
+use strake_build::{BuildError, Image, StepError, Workbench};
+use strake_cache::Store;
+use strake_context::Context;
+use strake_diag::{Colour, Diagnostic, Source};
+use strake_dockerfile::{Dockerfile, Request};
+use strake_layer::Compression;
+use strake_oci::{Digest, Platform, Reference};
+use strake_plan::{Network, Plan};
+use strake_registry::{Client, DockerConfig, Options};
+use strake_sandbox::{CancelToken, EnterOptions, Privilege};
+
+pub(crate) fn run(args: BuildArgs) -> Result<(), Failure> {
+    refuse(&args)?;
+    let outputs = Output::choose(&args.outputs, args.push, args.load, !args.tags.is_empty())?;
+    let names = names(&args.tags)?;
+    let platform = platform(&args.platform)?;
+    let named = inputs::named_contexts(&args.build_contexts)?;
+    let secrets = inputs::secrets(&args.secrets)?;
+    let source = dockerfile(&args)?;
+    let context = context(&args, &source.path)?;
+    let folders = named_folders(&named)?;
+    let uid = rustix::process::getuid().as_raw();
+    let privilege = enter(args.single_id)?;
+    let store = Store::open(&environment::store(args.store.store.clone(), uid))?;
+    let client = client(&args)?;
+    let cancel = CancelToken::new().map_err(Failure::new)?;
+    watch_signals(&cancel);
+
+    let (file, mut problems) = strake_dockerfile::parse(&source.text);
+    let request = request(&args, &names, platform, &named)?;
+    let bases = Bases { store: &store, client: &client, named: &named, pull: args.pull };
+    let plan = plan(&file, request, &bases, &mut problems, &source.text)?;
+
+    let overlay =
+        !args.no_overlay && strake_sandbox::overlay_works(store.temp_dir("probe")?.path());
+    let bench = Workbench {
+        store,
+        context: Some(context),
+        named: folders,
+        client,
+        privilege,
+        overlay,
+        secrets,
+        no_cache: args.no_cache,
+        no_cache_filter: args.no_cache_filter.clone(),
+        compression: compression(&outputs)?,
+        threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        clock: clock::now,
+        resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
+        extra_hosts: inputs::extra_hosts(&args.add_hosts)?,
+        shm_size: args.shm_size.as_deref().map(units::size).transpose().map_err(Failure::usage)?,
+        host_env: Vec::new(),
+        cancel,
+        failed: AtomicBool::new(false),
+    };
+    let reader = progress::reader(&args.progress, args.quiet, args.verbose)?;
+    let emit = |event| reader.event(event);
+    let built = strake_build::run(&plan, &bench, &emit)
+        .map_err(|error| explain(&error, &source.text))
+        .and_then(|image| {
+            let vertex = publish::vertex(&plan);
+            let publisher = publish::Publisher {
+                image: &image,
+                names: &names,
+                bench: &bench,
+                emit: &emit,
+                vertex,
+            };
+            let done = publisher.publish(&outputs)?;
+            Ok((image, done))
+        });
+    reader.finish();
+    let (image, published) = built?;
+    report(&args, &names, &outputs, &image, &published, &bench.store)
+}
+
+/// Makes this process root in its own namespaces, as far as the machine lets it.
+pub(crate) fn enter(single_id: bool) -> Result<Privilege, Failure> {
+    let path = environment::get(environment::PATH);
+    Ok(strake_sandbox::enter(&EnterOptions { path, single_id })?)
+}
+
+/// Flags that are known and not there, and those that only one value makes sense for.
+fn refuse(args: &BuildArgs) -> Result<(), Failure> {
+    if let Some((flag, instead)) = args.not_here.first() {
+        return Err(Failure::usage(format!("{flag} is not supported yet")).hint(instead));
+    }
+    for (flag, value) in [("--provenance", &args.provenance), ("--sbom", &args.sbom)] {
+        if let Some(value) = value.as_deref().filter(|it| *it != "false") {
+            return Err(Failure::usage(format!("{flag}={value}: attestations are not made"))
+                .hint(format!("leave it out or give {flag}=false")));
+        }
+    }
+    Ok(())
+}
+
+fn names(tags: &[String]) -> Result<Vec<Reference>, Failure> {
+    tags.iter()
+        .map(|it| {
+            let mut name: Reference = it.parse()?;
+            if name.digest.is_some() {
+                return Err(Failure::usage(format!("-t {it}: a name to give has no digest"))
+                    .hint("write NAME:TAG"));
+            }
+            name.tag.get_or_insert_with(|| "latest".to_owned());
+            Ok(name)
+        })
+        .collect()
+}
+
+fn platform(written: &[String]) -> Result<Platform, Failure> {
+    let all: Vec<&str> = written.iter().flat_map(|it| it.split(',')).collect();
+    match all.as_slice() {
+        [] | ["local"] => Ok(Platform::host()),
+        [one] => Ok(one.parse()?),
+        _ => Err(Failure::usage("--platform with several platforms is not supported yet")
+            .hint("build one platform at a time")),
+    }
+}
+
+/// The Dockerfile and where it was.
+struct Written {
+    text: Source,
+    path: PathBuf,
+}
+
+fn dockerfile(args: &BuildArgs) -> Result<Written, Failure> {
+    let folder = Path::new(&args.context);
+    let path = match &args.file {
+        Some(file) => file.clone(),
+        None => {
+            let upper = folder.join("Dockerfile");
+            let lower = folder.join("dockerfile");
+            if !upper.exists() && lower.exists() { lower } else { upper }
+        }
+    };
+    let bytes = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes)?;
+        bytes
+    } else {
+        std::fs::read(&path).map_err(|error| {
+            Failure::new(format!("failed to read Dockerfile {}: {error}", path.display()))
+                .hint("name it with -f FILE, or give the folder that holds it as CONTEXT")
+        })?
+    };
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::new(format!("{}: not UTF-8 at byte {at}", path.display()))
+            .hint("save the Dockerfile as UTF-8")
+    })?;
+    Ok(Written { text: Source::new(path.display().to_string(), text), path })
+}
+
+fn context(args: &BuildArgs, dockerfile: &Path) -> Result<Context, Failure> {
+    if args.context == "-" || args.context.contains("://") || args.context.starts_with("git@") {
+        return Err(Failure::usage(format!("context `{}` is not supported yet", args.context))
+            .hint("fetch and unpack it first, then give the folder"));
+    }
+    open_context(Path::new(&args.context), Some(dockerfile))
+}
+
+/// A folder with its ignore rules: `<Dockerfile>.dockerignore` wins over `.dockerignore`.
+fn open_context(folder: &Path, dockerfile: Option<&Path>) -> Result<Context, Failure> {
+    let mut candidates: Vec<PathBuf> = Vec::new();
+    if let Some(file) = dockerfile {
+        let mut name = file.as_os_str().to_owned();
+        name.push(".dockerignore");
+        candidates.push(PathBuf::from(name));
+    }
+    candidates.push(folder.join(".dockerignore"));
+    let ignore = candidates.iter().find(|it| it.is_file());
+    let text = ignore.map(fs_err::read).transpose()?;
+    let text = text.map(|it| String::from_utf8_lossy(&it).into_owned());
+    Context::open(folder, text.as_deref())
+        .map_err(|error| Failure::new(chain(&error)).maybe_hint(None))
+}
+
+fn named_folders(named: &BTreeMap<String, Named>) -> Result<BTreeMap<String, Context>, Failure> {
+    let mut folders = BTreeMap::new();
+    for (name, what) in named {
+        if let Named::Folder(folder) = what {
+            folders.insert(name.clone(), open_context(folder, None)?);
+        }
+    }
+    Ok(folders)
+}
+
+fn client(args: &BuildArgs) -> Result<Client, Failure> {
+    let keychain = DockerConfig::new(
+        environment::credential_files(),
+        environment::get(environment::PATH).unwrap_or_default(),
+    );
+    let mut options = Options::standard(Arc::new(keychain));
+    options.plain_http = args.plain_http.iter().cloned().collect::<BTreeSet<_>>();
+    options.insecure = args.insecure.iter().cloned().collect::<BTreeSet<_>>();
+    options.ca = environment::ca_bundles().iter().filter_map(|it| std::fs::read(it).ok()).collect();
+    if args.verbose {
+        options.on_retry = Some(Arc::new(|retry: &strake_registry::Retry| {
+            say::note(&format!(
+                "attempt {} failed, next in {:?}: {}",
+                retry.attempt, retry.wait, retry.cause
+            ));
+        }));
+    }
+    Ok(Client::new(options)?)
+}
+
+/// The first Ctrl-C ends the build and tidies up; the second one does not wait.
+fn watch_signals(cancel: &CancelToken) {
+    use signal_hook::{consts::TERM_SIGNALS, iterator::Signals};
+    let Ok(mut signals) = Signals::new(TERM_SIGNALS) else { return };
+    let cancel = cancel.clone();
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            if cancel.is_cancelled() {
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
+            cancel.cancel();
+        }
+    });
+}
+
+fn request(
+    args: &BuildArgs,
+    names: &[Reference],
+    platform: Platform,
+    named: &BTreeMap<String, Named>,
+) -> Result<Request, Failure> {
+    let _ = names;
+    let mut request = Request::new(platform, Platform::host());
+    let build_args = inputs::build_args(&args.build_args)?;
+    request.build_args = build_args.into_iter().map(|(name, value)| (name, Some(value))).collect();
+    request.target.clone_from(&args.target);
+    request.labels = inputs::pairs("--label", &args.labels)?;
+    request.network = match args.network.as_str() {
+        "default" => Network::Default,
+        "none" => Network::None,
+        "host" => Network::Host,
+        other => {
+            return Err(Failure::usage(format!("--network {other}: no such network"))
+                .hint("default, none or host"));
+        }
+    };
+    for (name, what) in named {
+        let context = match what {
+            Named::Folder(_) => strake_dockerfile::NamedContext::Local,
+            Named::Image(image) if image == "scratch" => strake_dockerfile::NamedContext::Scratch,
+            Named::Image(_) | Named::Layout(..) => {
+                strake_dockerfile::NamedContext::Image(name.clone())
+            }
+        };
+        request.named.insert(name.clone(), context);
+    }
+    Ok(request)
+}
+
+/// Plans; base images that planning asks for are looked up side by side until it asks no more.
+fn plan(
+    file: &Dockerfile,
+    mut request: Request,
+    bases: &Bases<'_>,
+    problems: &mut Vec<Diagnostic>,
+    source: &Source,
+) -> Result<Plan, Failure> {
+    show_problems(problems, source)?;
+    loop {
+        let wanted =
+            strake_dockerfile::missing(file, &request).map_err(|it| rendered(&it, source))?;
+        if wanted.is_empty() {
+            break;
+        }
+        let found = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                wanted.iter().map(|it| scope.spawn(move || bases.find(it))).collect();
+            threads.into_iter().map(|it| it.join()).collect::<Vec<_>>()
+        });
+        for (wanted, found) in wanted.into_iter().zip(found) {
+            let image = found.expect("looking up a base does not panic").map_err(|failure| {
+                let message = format!("failed to resolve {}: {}", wanted.name, failure.message);
+                let mut told = Diagnostic::error("base-image", wanted.span, message);
+                if let Some(near) = &wanted.near_stage {
+                    told = told.hint(format!("there is a stage of nearly this name: {near}"));
+                } else if let Some(hint) = failure.hint {
+                    told = told.hint(hint);
+                }
+                rendered(&[told], source)
+            })?;
+            request.images.insert((wanted.name, wanted.platform), image);
+        }
+    }
+    strake_dockerfile::plan(file, &request).map_err(|it| rendered(&it, source))
+}
+
+/// Errors end the build; warnings are shown.
+fn show_problems(problems: &[Diagnostic], source: &Source) -> Result<(), Failure> {
+    if problems.iter().any(Diagnostic::is_error) {
+        return Err(rendered(problems, source));
+    }
+    for problem in problems {
+        say::note(strake_diag::render(problem, source, Colour::Never).trim_end());
+    }
+    Ok(())
+}
+
+fn rendered(problems: &[Diagnostic], source: &Source) -> Failure {
+    let text = strake_diag::render_all(problems, source, Colour::Never);
+    Failure::new(text.strip_prefix("error: ").unwrap_or(&text))
+}
+
+/// A failed step with its place in the Dockerfile and the last of its output.
+fn explain(error: &BuildError, source: &Source) -> Failure {
+    let (span, error) = match error {
+        BuildError::Cancelled => {
+            return Failure { code: 130, ..Failure::new("the build was cancelled") };
+        }
+        BuildError::Step { span, error, .. } => (*span, error),
+    };
+    let mut told = Diagnostic::error("build", span, chain(error.as_ref()));
+    if let Some(hint) = error.hint() {
+        told = told.hint(hint);
+    }
+    let failure = rendered(&[told], source);
+    match error.as_ref() {
+        StepError::Exit { tail, .. } if !tail.is_empty() => {
+            let tail = String::from_utf8_lossy(tail);
+            let message = format!("{}\n\nlast output:\n{}", failure.message.trim_end(), tail);
+            Failure { message, ..failure }
+        }
+        _ => failure,
+    }
+}
+
+fn compression(outputs: &[Output]) -> Result<Compression, Failure> {
+    let wanted: BTreeSet<Compression> = outputs.iter().filter_map(Output::compression).collect();
+    match wanted.len() {
+        0 => Ok(Compression::Gzip(6)),
+        1 => Ok(wanted.into_iter().next().expect("there is one")),
+        _ => Err(Failure::usage("outputs with different compression in one build")
+            .hint("build twice; the second build is cached")),
+    }
+}
+
+fn report(
+    args: &BuildArgs,
+    names: &[Reference],
+    outputs: &[Output],
+    image: &Image,
+    published: &publish::Published,
+    store: &Store,
+) -> Result<(), Failure> {
+    let config = image.config.digest();
+    if let Some(file) = &args.iidfile {
+        fs_err::write(file, config.to_string())?;
+    }
+    if let Some(file) = &args.metadata_file {
+        let text = metadata(names, published, &config);
+        fs_err::write(file, format!("{text:#}\n"))?;
+    }
+    if args.quiet {
+        say::data(&config.to_string());
+        return Ok(());
+    }
+    say::note(&format!("image {}", published.descriptor.digest));
+    for name in names {
+        say::note(&format!("name  {}", name.familiar()));
+    }
+    if outputs.is_empty() {
+        say::note("no output was asked for: the result is only cached (see -t, -o and --push)");
+    } else if outputs.iter().all(Output::is_store) {
+        say::note(&format!("in the store at {}", store.root().display()));
+    }
+    Ok(())
+}
+
+fn metadata(
+    names: &[Reference],
+    published: &publish::Published,
+    config: &Digest,
+) -> serde_json::Value {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut text = serde_json::json!({
+        "containerimage.config.digest": config,
+        "containerimage.descriptor": published.descriptor,
+        "containerimage.digest": published.descriptor.digest,
+    });
+    if !names.is_empty() {
+        text["image.name"] = names.join(",").into();
+    }
+    text
+}

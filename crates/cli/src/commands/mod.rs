@@ -1,0 +1,6 @@
+//! One file per subcommand.
+
+pub(crate) mod build;
+pub(crate) mod doctor;
+pub(crate) mod du;
+pub(crate) mod prune;

@@ -1,0 +1,22 @@
+//! The only place that prints. Standard output is data; all else goes to standard error.
+
+use crate::failure::Failure;
+use std::io::Write;
+
+/// A line of data. A reader that went away is no failure.
+pub(crate) fn data(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// A line for people.
+pub(crate) fn note(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// A failure and what to do about it.
+pub(crate) fn failure(failure: &Failure) {
+    note(&format!("error: {}", failure.message.trim_end()));
+    if let Some(hint) = &failure.hint {
+        note(&format!("hint: {hint}"));
+    }
+}
