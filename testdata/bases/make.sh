@@ -22,10 +22,11 @@ KCONFIG_NOTIMESTAMP=1
 export SOURCE_DATE_EPOCH KCONFIG_NOTIMESTAMP LC_ALL=C
 umask 022
 
-# The source of a Debian package, without touching the machine's own apt lists.
+# The source of a Debian package, from the mirrors that the machine uses, without touching the machine's own apt lists.
 debian_source() {
   mkdir -p "$work/apt/lists/partial"
-  printf 'deb-src http://deb.debian.org/debian bookworm main\n' >"$work/apt/sources.list"
+  apt-get indextargets --format 'deb-src $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' |
+    grep '/debian/* ' | sort -u >"$work/apt/sources.list"
   set -- "$1" -o "Dir::State::Lists=$work/apt/lists" -o "Dir::Etc::SourceList=$work/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
   package=$1
   shift

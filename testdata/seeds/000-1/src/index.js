@@ -8,5 +8,5 @@ const server = http.createServer((request, response) => {
   response.writeHead(known ? 200 : 404, { 'content-type': 'application/json' });
   response.end(JSON.stringify({ ok: known, uid: process.getuid(), env: process.env.NODE_ENV, up: ms(Date.now() - started) }));
 });
-server.listen(Number(process.env.PORT || 3000), '0.0.0.0');
+server.listen(Number(process.env.PORT || 3000));
 process.on('SIGTERM', () => server.close(() => process.exit(0)));
