@@ -3,7 +3,7 @@
 use crate::{
     Body, Change, Entry, Kind, UnpackError,
     scan::{Visitor, Whiteouts, scan},
-    source::{Magic, decompress, magic},
+    source::decompress,
     tar::{has_valid_checksum, read_full},
 };
 use std::{
@@ -16,12 +16,9 @@ use std::{
 const IN_MEMORY: u64 = 64 << 10;
 
 /// Whether a file that starts like this is an archive for ADD, which then takes it apart: a tar
-/// archive with at least one entry, plain or compressed with gzip or zstd. A compressed file of another
-/// kind is none. Of bzip2 and xz only the compression is seen. 64 KiB are enough to decide.
+/// archive with at least one entry, plain or compressed with gzip, zstd, bzip2 or xz. A compressed
+/// file of another kind is none. The first MiB is enough to decide, for bzip2 too.
 pub fn is_archive(first: &[u8]) -> bool {
-    if matches!(magic(first), Magic::Bzip2 | Magic::Xz) {
-        return true;
-    }
     let mut block = [0; crate::header::BLOCK];
     let read = decompress(first).and_then(|mut reader| read_full(&mut reader, &mut block));
     read.is_ok_and(|it| it == block.len()) && has_valid_checksum(&block)

@@ -241,3 +241,75 @@ fn seal(block: &mut [u8; BLOCK], flag: u8) {
     let sum: u64 = block.iter().map(|it| u64::from(*it)).sum();
     octal(&mut block[148..155], sum);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{BLOCK, append};
+    use crate::{Entry, Kind, tar::Archive};
+    use std::collections::BTreeMap;
+
+    fn entry(path: &str, kind: Kind) -> Entry {
+        let (path, xattrs) = (path.into(), BTreeMap::new());
+        Entry { path, kind, mode: 0o644, uid: 0, gid: 0, mtime: 0, xattrs }
+    }
+
+    fn written(entry: &Entry) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        append(&mut bytes, entry).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_plain_header_is_ustar() {
+        let bytes = written(&Entry {
+            uid: 0o1234567,
+            mtime: 0o14000000000,
+            ..entry("usr/bin/env", Kind::File { size: 5 })
+        });
+        assert_eq!(bytes.len(), BLOCK);
+        assert_eq!(&bytes[..12], b"usr/bin/env\0");
+        let fields = b"0000644\x001234567\x000000000\x0000000000005\x0014000000000\x00";
+        assert_eq!(&bytes[100..148], fields);
+        assert_eq!(&bytes[156..158], b"0\0");
+        assert_eq!(&bytes[257..265], b"ustar\x0000");
+        assert_eq!(&bytes[329..345], b"0000000\x000000000\x00");
+    }
+
+    #[test]
+    fn what_ustar_cannot_hold_is_in_records() {
+        let size = 9 << 30;
+        let large = Entry { uid: 4_000_000_000, mtime: -1, ..entry("large", Kind::File { size }) };
+        let bytes = written(&large);
+        let records = "12 mtime=-1\n19 size=9663676416\n18 uid=4000000000\n";
+        assert_eq!(&bytes[..18], b"PaxHeaders.0/large");
+        assert_eq!(bytes[156], b'x');
+        assert_eq!(&bytes[BLOCK..BLOCK + records.len()], records.as_bytes());
+        assert_eq!(&bytes[2 * BLOCK + 124..2 * BLOCK + 136], b"00000000000\0");
+        let header = Archive::new(&bytes[..]).next().unwrap().unwrap();
+        assert_eq!((header.size, header.uid, header.mtime), (size, 4_000_000_000, -1));
+    }
+
+    #[test]
+    fn long_names_are_parted_where_that_is_enough() {
+        let parted = format!("{}/{}", "d".repeat(150), "f".repeat(100));
+        let bytes = written(&entry(&parted, Kind::File { size: 0 }));
+        assert_eq!(bytes.len(), BLOCK);
+        assert_eq!(&bytes[..100], "f".repeat(100).as_bytes());
+        assert_eq!(&bytes[345..496], format!("{}\0", "d".repeat(150)).as_bytes());
+        for path in [format!("a/{}", "f".repeat(101)), "\u{e9}".to_owned(), "f".repeat(101)] {
+            let bytes = written(&entry(&path, Kind::Directory { opaque: false }));
+            assert_eq!(bytes[156], b'x', "{path}");
+            let header = Archive::new(&bytes[..]).next().unwrap().unwrap();
+            assert_eq!(header.name, format!("{path}/").as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_record_counts_itself() {
+        for length in (80..120).chain(960..1020).chain(9_960..10_020) {
+            let target = "x".repeat(length).into_bytes();
+            let bytes = written(&entry("a", Kind::Symlink { target: target.clone() }));
+            assert_eq!(Archive::new(&bytes[..]).next().unwrap().unwrap().link, target);
+        }
+    }
+}

@@ -70,28 +70,24 @@ pub(crate) fn magic(first: &[u8]) -> Magic {
     }
 }
 
-/// Undoes gzip (of one or several members) or zstd, as the first bytes say; anything else passes
-/// unchanged, but bzip2 and xz are errors.
+/// Undoes gzip (of one or several members), zstd, bzip2 or xz, as the first bytes say; anything else
+/// passes unchanged.
 pub fn decompress<'a>(mut reader: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut first = [0; 6];
     let length = crate::tar::read_full(&mut reader, &mut first)?;
     let whole = Cursor::new(first).take(length as u64).chain(reader);
+    let buffered = io::BufReader::with_capacity(128 << 10, whole);
     Ok(match magic(&first[..length]) {
-        Magic::Gzip => {
-            let buffered = io::BufReader::with_capacity(128 << 10, whole);
-            Box::new(flate2::bufread::MultiGzDecoder::new(buffered))
-        }
-        Magic::Zstd => Box::new(zstd::Decoder::new(whole)?),
-        Magic::Bzip2 => return Err(unsupported("bzip2")),
-        Magic::Xz => return Err(unsupported("xz")),
-        Magic::Plain => Box::new(whole),
+        Magic::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
+        Magic::Zstd => Box::new(zstd::Decoder::with_buffer(buffered)?),
+        Magic::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(buffered)),
+        Magic::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(buffered, true, XZ_MEMORY)),
+        Magic::Plain => Box::new(buffered),
     })
 }
 
-fn unsupported(format: &str) -> io::Error {
-    let text = format!("{format} archives are not supported: use gzip or zstd");
-    io::Error::new(io::ErrorKind::Unsupported, text)
-}
+/// In KiB. `xz -9` needs 65 MiB.
+const XZ_MEMORY: u32 = 256 << 10;
 
 const PIECE: usize = 256 << 10;
 

@@ -38,7 +38,7 @@ const MEMBERS: &str =
 fn archives_of_other_programs_are_read() {
     let spill = tempfile::tempdir().unwrap();
     for format in ["gnu", "pax", "ustar"] {
-        for compress in ["cat", "gzip", "zstd", MEMBERS] {
+        for compress in ["cat", "gzip", "zstd", "bzip2", "xz", MEMBERS] {
             if format == "ustar" && compress != "cat" {
                 continue;
             }
@@ -49,6 +49,7 @@ fn archives_of_other_programs_are_read() {
                 made_by_tar(format, compress)
             };
             assert!(is_archive(&archive), "{format} {compress}");
+            assert!(is_archive(&archive[..archive.len().min(1 << 20)]), "{format} {compress}");
             let changes = read_archive(&archive[..], spill.path()).unwrap();
             if format != "ustar" {
                 check_tree(&changes);
@@ -90,8 +91,12 @@ fn what_is_no_archive_is_none() {
         (b"short", "short"),
         (&text, "text"),
         (&run("gzip", &["-c"], &text), "compressed text"),
+        (&run("xz", &["-c"], &text), "text compressed with xz"),
+        (&run("bzip2", &["-c"], &text), "text compressed with bzip2"),
         (&[0; 1024], "an archive of nothing"),
         (b"\x1f\x8b\x08broken", "broken gzip"),
+        (b"BZh9broken", "broken bzip2"),
+        (b"\xfd7zXZ\0broken", "broken xz"),
     ] {
         assert!(!is_archive(bytes), "{why}");
     }
