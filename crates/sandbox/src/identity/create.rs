@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat,
 use rustix::io::Errno;
 
 use super::credentials::Credentials;
-use super::place::{Place, of_descriptor, of_path, read_path};
+use super::place::{Place, of_descriptor, of_path, parent, read_path};
 use super::record::{self, Node};
 use super::{Answer, Call, Engine};
 use crate::sys::memory;
@@ -39,17 +39,7 @@ impl Folder {
 
 /// Finds the directory of a path; `None` where the kernel's own answer is the right one.
 fn folder(engine: &Engine, pid: u32, dir: u64, path: &[u8]) -> Option<Folder> {
-    let end = path.iter().rposition(|byte| *byte != b'/')? + 1;
-    let path = &path[..end];
-    let split = path.iter().rposition(|byte| *byte == b'/');
-    let (parent, name) = match split {
-        Some(0) => (&path[..1], &path[1..]),
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (b".".as_slice(), path),
-    };
-    if name == b"." || name == b".." {
-        return None;
-    }
+    let (parent, name) = parent(path)?;
     let place = of_path(engine, pid, dir, parent, true).ok()?;
     let mode = memory::stat(&place.path, 0).ok()?.st_mode;
     Some(Folder { place, name: name.to_vec(), mode })
@@ -98,11 +88,11 @@ pub(super) fn open(
 ) -> Option<Answer> {
     let Open { dir, path, flags, mode } = Open::of(call)?;
     let temporary = flags & TEMPORARY != 0;
-    if !temporary && flags & libc::O_CREAT as u64 == 0 {
-        return None;
-    }
-    let path = read_path(call.pid, path).ok()?;
     let credentials = engine.credentials(call.pid);
+    let path = read_path(call.pid, path).ok()?;
+    if !temporary && flags & libc::O_CREAT as u64 == 0 {
+        return write(engine, &credentials, call.pid, (dir, &path), flags);
+    }
     let folder = if temporary {
         let place = of_path(engine, call.pid, dir, &path, true).ok()?;
         let mode = memory::stat(&place.path, 0).ok()?.st_mode;
@@ -131,6 +121,22 @@ pub(super) fn open(
         create(engine, call.pid, folder, owner, flags, mode)
             .unwrap_or_else(|errno| Answer::Value(Err(errno))),
     )
+}
+
+/// A file that is not to be made, but written to.
+fn write(
+    engine: &Engine,
+    credentials: &Credentials,
+    pid: u32,
+    (dir, path): (u64, &[u8]),
+    flags: u64,
+) -> Option<Answer> {
+    if credentials.user.file_system == 0 {
+        return None;
+    }
+    let place = of_path(engine, pid, dir, path, flags & libc::O_NOFOLLOW as u64 == 0).ok()?;
+    let mode = memory::stat(&place.path, place.flags()).ok()?.st_mode;
+    existing(engine, credentials, &place, mode, flags)
 }
 
 /// A file that is there already is opened by the kernel, if its mode lets this user.

@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use rustix::io::Errno;
+
 use super::{Answer, Call, Engine, stat};
 use crate::sys::memory;
 
@@ -15,10 +17,13 @@ pub(super) fn answer(engine: &mut Engine, call: &Call) -> Option<Answer> {
     let old = engine.credentials(call.pid);
     let stat = memory::stat(&place.path, place.flags()).ok()?;
     let runs = stat.st_mode & libc::S_IFMT == libc::S_IFREG && stat.st_mode & 0o111 != 0;
+    let owner = engine.recorded(&place).unwrap_or((0, 0));
+    if runs && !old.permits(owner, stat.st_mode, 1) {
+        return Some(Answer::Value(Err(Errno::ACCESS)));
+    }
     let changes = stat.st_mode & (libc::S_ISUID | libc::S_ISGID) != 0;
     let (mut user, mut group) = (None, None);
     if runs && changes && !is_script(&place.path) {
-        let owner = engine.recorded(&place).unwrap_or((0, 0));
         user = (stat.st_mode & libc::S_ISUID != 0).then_some(owner.0);
         let group_bits = libc::S_ISGID | libc::S_IXGRP;
         group = (stat.st_mode & group_bits == group_bits).then_some(owner.1);

@@ -13,6 +13,7 @@
 mod create;
 mod credentials;
 mod exec;
+mod guard;
 mod ids;
 mod owners;
 mod place;
@@ -119,7 +120,7 @@ impl Engine {
             libc::SYS_mkdir | libc::SYS_mknod | libc::SYS_symlink => {
                 create::make(self, call, still_there)
             }
-            _ => ids::answer(self, call),
+            _ => ids::answer(self, call).or_else(|| guard::answer(self, call)),
         }
     }
 

@@ -62,6 +62,18 @@ pub(super) fn read_path(pid: u32, address: u64) -> Result<Vec<u8>, Errno> {
     Err(Errno::NAMETOOLONG)
 }
 
+/// Splits a path into the directory and the name in it; `None` if the last part is no name.
+pub(super) fn parent(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = path.iter().rposition(|byte| *byte != b'/')? + 1;
+    let path = &path[..end];
+    let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
+        Some(0) => (&path[..1], &path[1..]),
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b".".as_slice(), path),
+    };
+    (name != b"." && name != b"..").then_some((parent, name))
+}
+
 /// Finds a descriptor of a caller.
 pub(super) fn of_descriptor(pid: u32, number: u64) -> Result<Place, Errno> {
     let number = descriptor(number);

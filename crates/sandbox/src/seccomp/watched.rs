@@ -4,8 +4,13 @@ use super::{Rule, Verdict};
 
 /// The resource limit that carries a process's credentials, see [`crate::identity`].
 const CARRIER: u32 = crate::identity::CARRIER;
-/// O_CREAT, and the bit of O_TMPFILE that O_DIRECTORY does not have.
-const CREATES: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)).cast_unsigned();
+/// Opening that makes or changes a file: O_TMPFILE without the bit that it shares with O_DIRECTORY.
+const CHANGES: u32 = (libc::O_CREAT
+    | libc::O_WRONLY
+    | libc::O_RDWR
+    | libc::O_TRUNC
+    | (libc::O_TMPFILE & !libc::O_DIRECTORY))
+    .cast_unsigned();
 
 /// Everything that is watched.
 pub(super) fn rules() -> Vec<Rule> {
@@ -21,14 +26,23 @@ pub(super) fn rules() -> Vec<Rule> {
             libc::SYS_mknod,
             libc::SYS_symlink,
             libc::SYS_creat,
+            libc::SYS_access,
+            libc::SYS_chmod,
+            libc::SYS_link,
+            libc::SYS_rename,
+            libc::SYS_rmdir,
+            libc::SYS_unlink,
         ]
         .map(|number| (number, Verdict::Notify)),
     );
+    // riscv64 never had this one.
+    #[cfg(not(target_arch = "riscv64"))]
+    rules.push((libc::SYS_renameat, Verdict::Notify));
     #[cfg(target_arch = "x86_64")]
-    rules.push((libc::SYS_open, Verdict::NotifyBits(1, CREATES)));
+    rules.push((libc::SYS_open, Verdict::NotifyBits(1, CHANGES)));
     #[cfg(target_arch = "x86_64")]
     rules.push((libc::SYS_setrlimit, Verdict::IgnoreIf(0, CARRIER, 1)));
-    rules.push((libc::SYS_openat, Verdict::NotifyBits(2, CREATES)));
+    rules.push((libc::SYS_openat, Verdict::NotifyBits(2, CHANGES)));
     let keeps = [libc::PR_SET_KEEPCAPS, libc::PR_SET_SECUREBITS].map(i32::cast_unsigned);
     rules.push((libc::SYS_prctl, Verdict::NotifyValues(0, keeps)));
     rules.push((libc::SYS_prlimit64, Verdict::IgnoreIf(1, CARRIER, 2)));
@@ -39,6 +53,11 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_capset,
     libc::SYS_execve,
     libc::SYS_execveat,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_fchmodat2,
     libc::SYS_fchown,
     libc::SYS_fchownat,
     libc::SYS_flistxattr,
@@ -50,12 +69,14 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_getresgid,
     libc::SYS_getresuid,
     libc::SYS_getuid,
+    libc::SYS_linkat,
     libc::SYS_listxattr,
     libc::SYS_llistxattr,
     libc::SYS_mkdirat,
     libc::SYS_mknodat,
     libc::SYS_newfstatat,
     libc::SYS_openat2,
+    libc::SYS_renameat2,
     libc::SYS_setfsgid,
     libc::SYS_setfsuid,
     libc::SYS_setgid,
@@ -67,4 +88,5 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_setuid,
     libc::SYS_statx,
     libc::SYS_symlinkat,
+    libc::SYS_unlinkat,
 ];

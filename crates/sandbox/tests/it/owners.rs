@@ -73,6 +73,22 @@ fn what_a_user_may_not_do_fails_as_it_does_everywhere() {
 }
 
 #[test]
+fn a_user_cannot_touch_what_is_roots() {
+    for who in EVERYBODY {
+        let it = TestBox::new(who).with(&["--user", "1000:1000"]);
+        it.write("base/tmp/roots", "x");
+        it.write("base/etc/secret", "x");
+        let script = "rm /etc/passwd || mv /etc/passwd /tmp || rmdir /tmp || echo kept
+            rm -f /tmp/roots || mv /tmp/roots /tmp/x || chmod 777 /etc/passwd || echo sticky
+            test -w /etc || test -w /etc/passwd || test ! -r /etc/passwd || echo said
+            ln /etc/passwd /etc/link || dd if=/dev/zero of=/etc/passwd conv=notrunc || echo fast
+            touch /tmp/own; chmod 600 /tmp/own; mv /tmp/own /tmp/o; test -w /tmp/o; rm /tmp/o && echo free";
+        assert_eq!(it.sh(script).stdout, "kept\nsticky\nsaid\nfast\nfree\n", "{who:?}");
+        assert_eq!(it.changes(), ["tmp"]);
+    }
+}
+
+#[test]
 fn ids_are_given_up_and_inherited() {
     for who in EVERYBODY {
         let it = TestBox::new(who);
