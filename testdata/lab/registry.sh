@@ -34,22 +34,24 @@ config() {
   [ -z "$auth" ] || printf 'auth:\n  htpasswd:\n    realm: lab\n    path: %s\n' "$dir/htpasswd"
 }
 
+answers() { [ "$(curl -sk --noproxy '*' -o /dev/null -w '%{http_code}' "$scheme://127.0.0.1:$port/v2/")" != 000 ]; }
+
 start() {
   command -v docker-registry >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-registry apache2-utils >/dev/null
   [ -n "$port" ] || port=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])')
   [ -z "$auth" ] || htpasswd -Bbn "${auth%%:*}" "${auth#*:}" >"$dir/htpasswd"
   scheme=http
   if [ -n "$tls" ]; then certificate; scheme=https; fi
+  if answers; then echo "registry.sh: port $port is taken" >&2; exit 1; fi
   config >"$dir/config.yml"
   setsid docker-registry serve "$dir/config.yml" >"$dir/registry.log" 2>&1 </dev/null &
   echo $! >"$dir/registry.pid"
   n=0
-  until [ "$(curl -sk --noproxy '*' -o /dev/null -w '%{http_code}' "$scheme://127.0.0.1:$port/v2/")" != 000 ]; do
+  until answers; do
     n=$((n + 1))
     [ $n -lt 100 ] || { echo "registry.sh: no answer after 20 s:" >&2; tail -20 "$dir/registry.log" >&2; exit 1; }
     sleep 0.2
   done
-  kill -0 "$(cat "$dir/registry.pid")" 2>/dev/null || { echo "registry.sh: port $port is taken" >&2; exit 1; }
   echo "REGISTRY=127.0.0.1:$port"
   [ -z "$tls" ] || echo "CA=$dir/tls.crt"
 }
