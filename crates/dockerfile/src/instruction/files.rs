@@ -66,7 +66,7 @@ impl Files {
             lowered.files.push(HeredocFile { name: name.clone(), content });
         }
         let dest = scope.expand(dest)?;
-        lowered.dest = destination(scope.cwd(), &dest);
+        lowered.dest = destination(&scope.cwd(), &dest);
         lowered.words.push(dest);
         Ok(lowered)
     }

@@ -119,7 +119,7 @@ impl Mount {
             Kind::Secret => self.secret(scope),
             Kind::Ssh => Ok(RunMount {
                 target: match self.get("target") {
-                    Some(target) => join(scope.cwd(), target),
+                    Some(target) => join(&scope.cwd(), target),
                     None => format!("/run/buildkit/ssh_agent.{index}"),
                 },
                 kind: MountKind::Ssh {
@@ -194,7 +194,7 @@ impl Mount {
             }
         };
         let target = match (target, env) {
-            (Some(target), _) => join(scope.cwd(), target),
+            (Some(target), _) => join(&scope.cwd(), target),
             (None, Some(_)) => String::new(),
             (None, None) => format!("/run/secrets/{}", base_name(&id)),
         };
@@ -211,7 +211,7 @@ impl Mount {
 
     /// Absolute, and not the root.
     fn target(&self, scope: &Scope<'_>) -> Outcome<String> {
-        let target = join(scope.cwd(), self.get("target").unwrap_or_default());
+        let target = join(&scope.cwd(), self.get("target").unwrap_or_default());
         if target == "/" {
             let message = match self.get("target") {
                 Some(_) => "nothing can be mounted at /",

@@ -102,7 +102,7 @@ impl Run {
             files,
             env: scope.env.0.clone(),
             proxies: scope.proxies(),
-            cwd: scope.cwd().to_owned(),
+            cwd: scope.cwd(),
             user: scope.config.user.clone(),
             mounts: lowered,
             network: match network {

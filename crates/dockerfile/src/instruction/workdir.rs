@@ -26,9 +26,12 @@ impl Workdir {
 
     pub(super) fn lower(&self, scope: &mut Scope<'_>) -> Outcome<Option<Made>> {
         let Workdir { path } = self;
-        let path = join(scope.cwd(), &scope.expand(path)?);
-        let created_by = format!("WORKDIR {path}");
-        scope.config.working_dir.clone_from(&path);
+        let written = scope.expand(path)?;
+        let path = join(&scope.cwd(), &written);
+        // Docker keeps an absolute path as it is written: `/app/` has its slash in the config.
+        let shown = if written.starts_with('/') { written } else { path.clone() };
+        let created_by = format!("WORKDIR {shown}");
+        scope.config.working_dir = shown;
         if path == "/" {
             return Ok(Some(Made::config(created_by)));
         }

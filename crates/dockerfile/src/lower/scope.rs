@@ -1,7 +1,7 @@
 //! What an instruction sees at its place in a stage.
 
-use super::Request;
 use super::graph::{Graph, Node};
+use super::{Request, join};
 use crate::lex::{Env, Lexer, Word};
 use crate::problem::{Outcome, error};
 use std::collections::BTreeMap;
@@ -88,9 +88,9 @@ impl Scope<'_> {
         }
     }
 
-    /// Absolute.
-    pub(crate) fn cwd(&self) -> &str {
-        if self.config.working_dir.is_empty() { "/" } else { &self.config.working_dir }
+    /// Absolute and clean.
+    pub(crate) fn cwd(&self) -> String {
+        join("/", &self.config.working_dir)
     }
 
     pub(crate) fn network(&self) -> Network {

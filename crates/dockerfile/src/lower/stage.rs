@@ -290,7 +290,7 @@ impl Planned<'_> {
     }
 }
 
-/// PATH is always set, the working directory clean, and ENV of the base seen.
+/// PATH is always set, the working directory absolute, and ENV of the base seen.
 fn begin(scope: &mut Scope<'_>) {
     let pair = |it: &String| match it.split_once('=') {
         Some((name, value)) => (name.to_owned(), value.to_owned()),
@@ -302,8 +302,9 @@ fn begin(scope: &mut Scope<'_>) {
     for (name, value) in scope.config.env.iter().map(pair) {
         scope.env.set(&name, &value);
     }
-    if !scope.config.working_dir.is_empty() {
-        scope.config.working_dir = join("/", &scope.config.working_dir);
+    let working_dir = &scope.config.working_dir;
+    if !working_dir.is_empty() && !working_dir.starts_with('/') {
+        scope.config.working_dir = join("/", working_dir);
     }
 }
 
