@@ -63,6 +63,9 @@ pub fn enter(options: &EnterOptions) -> Result<Privilege, EnterError> {
         return Ok(if mapped < 65536 { Privilege::SingleId } else { Privilege::Root });
     }
     let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
+    if let Err(error) = try_in_child(uid, gid).map_err(EnterError::Fork)? {
+        return Ok(Privilege::None { why: why_refused(error) });
+    }
     let ranges = if options.single_id { None } else { ranges(options.path.as_ref(), uid, gid) };
     let helper = ranges.map(Helper::start).transpose().map_err(EnterError::Fork)?;
     if let Err(errno) = unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS) {
@@ -94,6 +97,25 @@ fn mapped_ids(map: &str) -> u64 {
     map.lines()
         .filter_map(|line| line.split_ascii_whitespace().nth(2)?.parse::<u64>().ok())
         .fold(0, u64::saturating_add)
+}
+
+/// Finds out in a child whether a user namespace is of use: once this process is in one there is no
+/// way back, and some systems let it be made but not be used.
+fn try_in_child(uid: u32, gid: u32) -> io::Result<io::Result<()>> {
+    match fork()? {
+        Forked::Child => {
+            let tried = unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)
+                .map_err(io::Error::from)
+                .and_then(|()| map_one(uid, gid))
+                .and_then(|()| keep_mounts());
+            exit_now(tried.err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EPERM)))
+        }
+        Forked::Parent(child) => {
+            let status = waitpid(Some(child), rustix::process::WaitOptions::empty())?;
+            let errno = status.and_then(|(_, status)| status.exit_status()).unwrap_or(libc::EPERM);
+            Ok(if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) })
+        }
+    }
 }
 
 fn map_one(uid: u32, gid: u32) -> io::Result<()> {

@@ -1,4 +1,56 @@
 //! Runs one process over a given root, isolated, without root.
+//!
+//! Invariant: nothing here knows images, layers or Dockerfiles, prints, or reads the environment.
+//! Invariant: `unsafe` stands in `sys` only.
+//! Invariant: a run leaves no mount, process or file behind, however it ends and whoever is killed.
+//!
+//! # Use
+//!
+//! 1. [`maybe_init`] is the first statement of `main`: the sandbox's first process is this program,
+//!    executed again.
+//! 2. [`enter`] follows, while there is one thread: it makes the process root in a user namespace of
+//!    its own where it is not root already, and says with what [`Privilege`].
+//! 3. [`run`] runs a [`RunSpec`], from any thread, as many at once as one likes. [`overlay_works`]
+//!    tells whether [`RootSpec::Overlay`] can be had in a place.
+//!
+//! # What is enforced
+//!
+//! - Own mount, pid, ipc and uts namespaces, own cgroup namespace where allowed; with
+//!   [`Network::None`] an own network namespace with a loopback interface.
+//! - The tree is `/` by pivot_root and the old root is unmounted. /proc is fresh, with the paths
+//!   hidden or read-only that Docker hides or makes read-only; /sys is read-only; /dev holds the
+//!   usual nodes, an own devpts, /dev/shm and /dev/mqueue.
+//! - Docker's default capabilities, a seccomp filter with the intent of Docker's default profile (for
+//!   32-bit programs too), no descriptor and no variable of the builder, umask 022, own session,
+//!   standard input is /dev/null. Setuid programs work.
+//! - PID 1 reaps. When the program ends, when the run is cancelled, or when the builder is killed,
+//!   everything that was started ends.
+//! - Places for mounts that the tree lacks leave no trace in the changes.
+//!
+//! # One id
+//!
+//! Under [`Privilege::SingleId`] the kernel knows user 0 only, and the *identity engine* answers for
+//! the rest: set*id and get*id, setgroups, chown, stat, setuid programs, owners of what a user makes,
+//! setgid directories, mknod of devices. Owners are recorded where they stand: in the attribute
+//! [`OWNER_ATTRIBUTE`] of a file or directory, absent for 0:0; in [`Finished::owners`] for what can
+//! hold no attribute. A device is an empty regular file with [`NODE_ATTRIBUTE`]. Programs do not see
+//! these attributes.
+//!
+//! A user other than 0 is refused, as by the kernel: to change owners and ids; to make, open for
+//! writing, remove, rename, link, chmod or execute what its modes forbid. `access` says the same.
+//!
+//! # What is not enforced
+//!
+//! - With one id: reading files and searching directories that a user's mode bits forbid, changing
+//!   times and attributes of others' files, signals to others' processes; ACLs do not count.
+//! - With one id: /proc/PID/status and `ps` show user 0 for everybody, and /proc and /sys themselves
+//!   belong to nobody; bind-mounted files of other host users belong to nobody too.
+//! - With one id: 32-bit programs see user 0 and get no records; a file that is executed in vain may
+//!   leave its caller with the ids that it would have had.
+//! - Without an own network namespace the builder's network is the program's: loopback and metadata
+//!   addresses too.
+//! - Memory, processor time and number of processes are limited by `ulimits` only.
+//! - A container that hides parts of its /proc refuses a fresh one, and so any run, to a user.
 
 mod enter;
 mod identity;

@@ -68,6 +68,8 @@ fn mount_with(layers: &Layers<'_>, set_lowers: SetLowers) -> Result<OwnedFd, Err
     for (key, value) in [("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow")] {
         fsconfig_set_string(context.as_fd(), key, value)?;
     }
+    // Else the upper directory gets an attribute of its own; kernels before 6.6 give it none anyway.
+    let _unknown = fsconfig_set_string(context.as_fd(), "uuid", "null");
     fsconfig_set_flag(context.as_fd(), "volatile")?;
     fsconfig_create(context.as_fd())?;
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())

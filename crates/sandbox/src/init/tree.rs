@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, mkdirat, openat, symlinkat};
 use rustix::io::Errno;
@@ -254,21 +254,52 @@ fn open_source(mount: &Mount, discard: &Path) -> std::io::Result<OwnedFd> {
             options.extend(size.as_deref().map(|size| ("size", size)));
             Ok(make("tmpfs", &options, NO_DEVICES)?)
         }
-        MountSource::BindOverlay { lower } if lower.is_dir() => {
-            let (upper, work) = (discard.join("upper"), discard.join("work"));
-            fs::create_dir_all(&upper)?;
-            fs::create_dir_all(&work)?;
-            let top = fs::metadata(lower)?;
-            // With one id mapped there is no other owner to give it to.
-            let _single = std::os::unix::fs::chown(&upper, Some(top.uid()), Some(top.gid()));
-            fs::set_permissions(&upper, top.permissions())?;
-            let lower: &[PathBuf] = std::slice::from_ref(lower);
-            Ok(overlay::mount(&overlay::Layers { lower, upper: &upper, work: &work })?)
-        }
-        MountSource::BindOverlay { lower } => {
-            fs::copy(lower, discard)?;
-            Ok(clone_of_host(discard)?)
-        }
+        MountSource::BindOverlay { lower } => discarding(lower, discard),
         MountSource::SecretFile { .. } => Err(Errno::INVAL.into()),
     }
+}
+
+/// Shows a file or directory so that writes to it go to `discard`.
+fn discarding(lower: &Path, discard: &Path) -> std::io::Result<OwnedFd> {
+    let top = fs::metadata(lower)?;
+    if !top.is_dir() {
+        fs::copy(lower, discard)?;
+        return Ok(clone_of_host(discard)?);
+    }
+    let (upper, work) = (discard.join("upper"), discard.join("work"));
+    fs::create_dir_all(&upper)?;
+    fs::create_dir_all(&work)?;
+    // With one id mapped there is no other owner to give it to.
+    let _single = std::os::unix::fs::chown(&upper, Some(top.uid()), Some(top.gid()));
+    fs::set_permissions(&upper, top.permissions())?;
+    let layers = overlay::Layers { lower: &[lower.to_path_buf()], upper: &upper, work: &work };
+    overlay::mount(&layers).or_else(|_refused| {
+        copy_tree(lower, &upper)?;
+        Ok(clone_of_host(&upper)?)
+    })
+}
+
+/// Copies what a directory holds, where no overlay can be had.
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let metadata = entry.metadata()?;
+        if metadata.is_dir() {
+            fs::create_dir(&target)?;
+            copy_tree(&source, &target)?;
+        } else if metadata.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;
+        } else if metadata.is_file() {
+            fs::copy(&source, &target)?;
+        } else {
+            continue;
+        }
+        let _single =
+            std::os::unix::fs::lchown(&target, Some(metadata.uid()), Some(metadata.gid()));
+        if !metadata.is_symlink() {
+            fs::set_permissions(&target, metadata.permissions())?;
+        }
+    }
+    Ok(())
 }
