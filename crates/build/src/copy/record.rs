@@ -11,28 +11,28 @@ use std::collections::BTreeMap;
 use strake_layer::{Entry, Kind};
 use strake_oci::Digest;
 
-/// Up to so many entries each has a record of its own; beyond that, directories are summed up.
-const SINGLE_RECORDS: usize = 4096;
+/// Up to so many records; where there are more entries, deep directories are summed up.
+const MAX_RECORDS: usize = 4096;
 
 impl Selection {
     /// Name and digest of what is copied. In a digest are kinds, modes, links, extended attributes,
     /// contents, and owners where they are kept; never times, nor where the source is.
     ///
-    /// Small selections have a record for each file; in large ones each name of the first levels
-    /// stands for all below it.
+    /// Small selections have a record for each file; in large ones a directory stands for all below
+    /// it.
     pub fn records(&self) -> Vec<(String, String)> {
-        let entries = self.picked.iter().map(|it| it.entries.len()).sum::<usize>();
+        let depth = self.depth();
         let mut records = Vec::new();
         for picked in &self.picked {
             let mut groups: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
             let mut first_names: BTreeMap<Group, Vec<u8>> = BTreeMap::new();
             for (at, found) in picked.entries.iter().enumerate() {
                 let path = below(&picked.base, &found.entry.path);
-                let group = if entries <= SINGLE_RECORDS { path.clone() } else { upper(&path) };
+                let group = &path[..prefix(&path, depth)];
                 let first = found
                     .group
                     .map(|group| first_names.entry(group).or_insert_with(|| path.clone()).clone());
-                let bytes = groups.entry(join(&picked.name, &group)).or_default();
+                let bytes = groups.entry(join(&picked.name, group)).or_default();
                 part(&path, bytes);
                 self.describe(picked, at, found, first.as_deref(), bytes);
             }
@@ -42,6 +42,29 @@ impl Selection {
             }));
         }
         records
+    }
+
+    /// The greatest number of components that keeps the records few.
+    fn depth(&self) -> usize {
+        // How many entries have so many components.
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        for picked in &self.picked {
+            for found in &picked.entries {
+                let path = below(&picked.base, &found.entry.path);
+                let slashes = path.iter().filter(|byte| **byte == b'/').count();
+                *counts.entry(slashes + usize::from(!path.is_empty())).or_default() += 1;
+            }
+        }
+        let mut records = 0;
+        let mut depth = 0;
+        for (components, entries) in counts {
+            records += entries;
+            if records > MAX_RECORDS {
+                return depth;
+            }
+            depth = components;
+        }
+        depth
     }
 
     fn describe(
@@ -79,9 +102,13 @@ impl Selection {
     }
 }
 
-/// The first component of a path.
-fn upper(path: &[u8]) -> Vec<u8> {
-    path.split(|byte| *byte == b'/').next().unwrap_or_default().to_vec()
+/// The length of the first `depth` components of a path.
+fn prefix(path: &[u8], depth: usize) -> usize {
+    if depth == 0 {
+        return 0;
+    }
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    slashes.map(|(at, _)| at).nth(depth - 1).unwrap_or(path.len())
 }
 
 fn part(part: &[u8], bytes: &mut Vec<u8>) {
