@@ -17,12 +17,20 @@ const IN_MEMORY: u64 = 64 << 10;
 
 /// Whether a file that starts like this is an archive for ADD, which then takes it apart: a tar
 /// archive with at least one entry, plain or compressed with gzip, zstd, bzip2 or xz. A compressed
-/// file of another kind is none. The first MiB is enough to decide, for bzip2 too.
+/// file of another kind is none.
+///
+/// The first MiB is enough to decide. Where less is not, as may be with bzip2 and xz, it is taken for an
+/// archive, and [`read_archive`] will say if it is none.
 pub fn is_archive(first: &[u8]) -> bool {
     let mut block = [0; crate::header::BLOCK];
-    let read = decompress(first).and_then(|mut reader| read_full(&mut reader, &mut block));
-    read.is_ok_and(|it| it == block.len()) && has_valid_checksum(&block)
+    match decompress(first).and_then(|mut reader| read_full(&mut reader, &mut block)) {
+        Ok(read) => read == block.len() && has_valid_checksum(&block),
+        Err(error) => error.kind() == io::ErrorKind::UnexpectedEof && first.len() >= CUT_OFF,
+    }
 }
+
+/// What is shorter is a whole file, not the start of one.
+const CUT_OFF: usize = 32 << 10;
 
 /// Reads an archive as a list of changes, in its order. Larger contents go to files in `spill`, which
 /// belong to the caller. Names with `..` are refused.

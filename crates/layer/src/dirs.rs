@@ -171,3 +171,52 @@ pub(crate) fn remove(parent: &OwnedFd, name: &[u8]) -> Result<()> {
     }
     fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Dirs;
+    use crate::Tree;
+    use rustix::{
+        fs::{Mode, OFlags, open, stat},
+        io::Errno,
+    };
+    use std::{fs, os::unix::fs::symlink};
+
+    /// What a path leads to must not depend on what the kernel can do.
+    #[test]
+    fn links_stay_within_the_root_with_and_without_openat2() {
+        for has_openat2 in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let root = folder.path().join("root");
+            fs::create_dir_all(root.join("a/b")).unwrap();
+            fs::create_dir(folder.path().join("outside")).unwrap();
+            fs::write(root.join("file"), b"").unwrap();
+            symlink("/a", root.join("absolute")).unwrap();
+            symlink("../../../a", root.join("a/up")).unwrap();
+            symlink("../outside", root.join("out")).unwrap();
+            symlink("circle", root.join("circle")).unwrap();
+            let below = Tree::default();
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            let mut dirs = Dirs::new(open(&root, flags, Mode::empty()).unwrap(), &below);
+            dirs.has_openat2 = has_openat2;
+            let inode = |path: &str| stat(root.join(path)).unwrap().st_ino;
+            for (path, real) in [
+                ("a/b", "a/b"),
+                ("absolute/b", "a/b"),
+                ("a/up/b", "a/b"),
+                ("absolute/up/up", "a"),
+                ("out/new/deep", "outside/new/deep"),
+                ("a/new", "a/new"),
+            ] {
+                let opened = dirs.open(path.as_bytes()).unwrap();
+                let got = rustix::fs::fstat(&*opened).unwrap().st_ino;
+                assert_eq!(got, inode(real), "{path}, openat2: {has_openat2}");
+            }
+            assert_eq!(dirs.open(b"circle/a").unwrap_err(), Errno::LOOP);
+            assert_eq!(dirs.open(b"file/a").unwrap_err(), Errno::NOTDIR);
+            let made: Vec<_> = dirs.take_made().into_iter().map(|it| it.path).collect();
+            assert_eq!(made, [&b"outside"[..], b"outside/new", b"outside/new/deep", b"a/new"]);
+            assert_eq!(fs::read_dir(folder.path().join("outside")).unwrap().count(), 0);
+        }
+    }
+}

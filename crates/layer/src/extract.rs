@@ -108,8 +108,14 @@ impl<'a> Extract<'a> {
 
     fn clear(&mut self, parent: &OwnedFd, path: &[u8]) -> Made {
         remove(parent, name::split(path).1).map_err(|it| UnpackError::write(path, it))?;
-        self.directories.retain(|it, _| it != path && !name::is_below(it, path));
         self.dirs.forget();
+        if self.directories.remove(path).is_some() {
+            // What is below sorts between `path/` and `path0`, `0` being the byte after `/`.
+            let below = [path, b"/"].concat()..[path, b"0"].concat();
+            let below: Vec<Vec<u8>> =
+                self.directories.range(below).map(|it| it.0.clone()).collect();
+            below.iter().for_each(|it| drop(self.directories.remove(it)));
+        }
         Ok(())
     }
 

@@ -17,6 +17,7 @@ mod ordered;
 mod pack;
 mod scan;
 mod source;
+mod sparse;
 mod stack;
 mod tar;
 mod tree;

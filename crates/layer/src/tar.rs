@@ -1,8 +1,11 @@
 //! Reads tar archives: V7, ustar, PAX and GNU, entry by entry.
 //!
-//! Invariant: what is not understood is an error, never skipped. Sparse files are refused.
+//! Invariant: what is not understood is an error, never skipped.
 
-use crate::header::{BLOCK, padding};
+use crate::{
+    header::{BLOCK, padding},
+    sparse,
+};
 use std::{
     collections::BTreeMap,
     io::{self, Read},
@@ -29,8 +32,8 @@ pub enum TarError {
         /// Which.
         field: &'static str,
     },
-    /// Sparse files.
-    #[error("sparse files in tar archives are not supported")]
+    /// A sparse file in a form that is not known (0.1 and 1.0 are, and the old one).
+    #[error("a sparse file in an unknown form")]
     Sparse,
 }
 
@@ -39,6 +42,7 @@ pub(crate) struct Archive<R> {
     reader: R,
     content: u64,
     padding: usize,
+    sparse: Option<sparse::Map>,
     global: Records,
 }
 
@@ -63,7 +67,23 @@ type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 impl<R: Read> Read for Archive<R> {
     /// Reads the content of the entry.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = usize::try_from(self.content).unwrap_or(usize::MAX).min(buffer.len());
+        let mut stored = Stored { reader: &mut self.reader, left: &mut self.content };
+        match &mut self.sparse {
+            Some(map) => map.read(buffer, stored),
+            None => stored.read(buffer),
+        }
+    }
+}
+
+/// What an archive has of a content.
+struct Stored<'a, R> {
+    reader: &'a mut R,
+    left: &'a mut u64,
+}
+
+impl<R: Read> Read for Stored<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = usize::try_from(*self.left).unwrap_or(usize::MAX).min(buffer.len());
         if length == 0 {
             return Ok(0);
         }
@@ -71,14 +91,14 @@ impl<R: Read> Read for Archive<R> {
         if read == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, TarError::CutOff));
         }
-        self.content -= read as u64;
+        *self.left -= read as u64;
         Ok(read)
     }
 }
 
 impl<R: Read> Archive<R> {
     pub(crate) fn new(reader: R) -> Archive<R> {
-        Archive { reader, content: 0, padding: 0, global: Records::new() }
+        Archive { reader, content: 0, padding: 0, sparse: None, global: Records::new() }
     }
 
     /// Skips to the next entry; `None` at the end.
@@ -101,14 +121,35 @@ impl<R: Read> Archive<R> {
                     let mut header = parse_header(&block, &records)?;
                     header.name = name.unwrap_or(header.name);
                     header.link = link.unwrap_or(header.link);
-                    apply(&mut header, records)?;
-                    let has_content = !matches!(header.flag, b'1'..=b'6');
-                    self.content = if has_content { header.size } else { 0 };
-                    self.padding = padding(self.content);
+                    apply(&mut header, &records)?;
+                    self.start_content(&mut header, &block, &records)?;
                     return Ok(Some(header));
                 }
             }
         }
+    }
+
+    fn start_content(
+        &mut self,
+        header: &mut Header,
+        block: &[u8; BLOCK],
+        records: &Records,
+    ) -> Result<(), TarError> {
+        if matches!(header.flag, b'1'..=b'6') {
+            return Ok(());
+        }
+        self.content = header.size;
+        self.padding = padding(header.size);
+        let next_block = || read_block(&mut self.reader);
+        if header.flag == b'S' {
+            header.flag = b'0';
+            self.sparse = Some(sparse::old_gnu(block, header.size, next_block)?);
+        } else if let Some((map, stored)) = sparse::pax(records, header.size, next_block)? {
+            self.content = stored;
+            self.sparse = Some(map);
+        }
+        header.size = self.sparse.as_ref().map_or(header.size, sparse::Map::size);
+        Ok(())
     }
 
     fn extension(&mut self, block: &[u8; BLOCK]) -> Result<Vec<u8>, TarError> {
@@ -125,12 +166,12 @@ impl<R: Read> Archive<R> {
     /// Skips what is left of the current content, then reads a block. `None` at the end, which is
     /// two blocks of zeros or the end of the stream.
     fn header_block(&mut self) -> Result<Option<[u8; BLOCK]>, TarError> {
-        if io::copy(self, &mut io::sink())? > 0 || self.padding > 0 {
-            let padding = std::mem::take(&mut self.padding);
-            let mut unused = [0; BLOCK];
-            if read_full(&mut self.reader, &mut unused[..padding])? < padding {
-                return Err(TarError::CutOff);
-            }
+        self.sparse = None;
+        io::copy(self, &mut io::sink())?;
+        let padding = std::mem::take(&mut self.padding);
+        let mut unused = [0; BLOCK];
+        if read_full(&mut self.reader, &mut unused[..padding])? < padding {
+            return Err(TarError::CutOff);
         }
         let mut block = [0; BLOCK];
         for zeros in 0..2 {
@@ -146,6 +187,14 @@ impl<R: Read> Archive<R> {
         }
         Ok(None)
     }
+}
+
+fn read_block(reader: &mut impl Read) -> Result<[u8; BLOCK], TarError> {
+    let mut block = [0; BLOCK];
+    if read_full(reader, &mut block)? < BLOCK {
+        return Err(TarError::CutOff);
+    }
+    Ok(block)
 }
 
 /// Whether the block is a tar header.
@@ -176,7 +225,7 @@ fn until_nul(bytes: &[u8]) -> &[u8] {
 }
 
 /// A number in octal digits, or in base 256 where the first bit is set.
-fn number(field: &[u8]) -> Option<i64> {
+pub(crate) fn number(field: &[u8]) -> Option<i64> {
     if field[0] & 0x80 != 0 {
         // Two's complement without the marking bit; the next bit is the sign.
         let negative = field[0] & 0x40 != 0;
@@ -230,34 +279,36 @@ fn parse_header(block: &[u8; BLOCK], records: &Records) -> Result<Header, TarErr
     })
 }
 
-fn apply(header: &mut Header, records: Records) -> Result<(), TarError> {
+fn apply(header: &mut Header, records: &Records) -> Result<(), TarError> {
     for (key, value) in records {
         // An empty value takes a record back.
         if value.is_empty() && !key.starts_with(b"SCHILY.xattr.") {
             continue;
         }
         match key.as_slice() {
-            b"path" => header.name = value,
-            b"linkpath" => header.link = value,
-            b"size" => header.size = decimal(&value, "size")?,
-            b"uid" => header.uid = decimal(&value, "uid")?,
-            b"gid" => header.gid = decimal(&value, "gid")?,
-            b"mtime" => header.mtime = seconds(&value).ok_or(TarError::Field { field: "mtime" })?,
-            key if key.starts_with(b"GNU.sparse.") => return Err(TarError::Sparse),
+            b"path" => header.name.clone_from(value),
+            b"linkpath" => header.link.clone_from(value),
+            b"size" => header.size = decimal(value, "size")?,
+            b"uid" => header.uid = decimal(value, "uid")?,
+            b"gid" => header.gid = decimal(value, "gid")?,
+            b"mtime" => header.mtime = seconds(value).ok_or(TarError::Field { field: "mtime" })?,
             key => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    header.xattrs.insert(name.to_vec(), value);
+                    header.xattrs.insert(name.to_vec(), value.clone());
                 }
             }
         }
     }
-    if header.flag == b'S' {
-        return Err(TarError::Sparse);
+    if let Some(name) = records.get(&b"GNU.sparse.name"[..]) {
+        header.name.clone_from(name);
     }
     Ok(())
 }
 
-fn decimal<T: std::str::FromStr>(value: &[u8], field: &'static str) -> Result<T, TarError> {
+pub(crate) fn decimal<T: std::str::FromStr>(
+    value: &[u8],
+    field: &'static str,
+) -> Result<T, TarError> {
     let text = std::str::from_utf8(value).ok().and_then(|it| it.parse().ok());
     text.ok_or(TarError::Field { field })
 }
@@ -280,7 +331,17 @@ fn parse_records(mut bytes: &[u8]) -> Result<Records, TarError> {
     // Some writers fill the last block with NULs and count them.
     while bytes.first().is_some_and(|it| *it != 0) {
         let (key, value, rest) = parse_record(bytes).ok_or(TarError::Field { field: "record" })?;
-        records.insert(key.to_vec(), value.to_vec());
+        match key {
+            // Form 0.0 of sparse files repeats these two; in form 0.1 they are one list.
+            b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => {
+                let map = records.entry(b"GNU.sparse.map".to_vec()).or_default();
+                if !map.is_empty() {
+                    map.push(b',');
+                }
+                map.extend_from_slice(value);
+            }
+            _ => drop(records.insert(key.to_vec(), value.to_vec())),
+        }
         bytes = rest;
     }
     Ok(records)

@@ -75,6 +75,53 @@ fn check_tree(changes: &[Change]) {
 }
 
 #[test]
+fn sparse_files_are_read_with_their_holes() {
+    let spill = tempfile::tempdir().unwrap();
+    let mut expected = vec![0; 3_000_000];
+    for at in (0..40).map(|it| 4096 * (1 + 17 * it)) {
+        expected[at..at + 4096].fill(9);
+    }
+    let script = "cd \"$(mktemp -d)\" && cat >full && cp --sparse=always full holes && \
+        truncate -s 1000000 empty && echo after >after && tar -cS $0 holes empty after";
+    for format in ["gnu", "pax --sparse-version=0.0", "pax --sparse-version=0.1", "pax"] {
+        let script = script.replace("$0", &format!("--format={format}"));
+        let archive = run("bash", &["-c", &script], &expected);
+        assert!(archive.len() < 1_000_000, "it is sparse: {}", archive.len());
+        let changes = read_archive(&archive[..], spill.path()).unwrap();
+        let sizes: Vec<_> = changes.iter().map(|it| it.entry.kind.clone()).collect();
+        let file = |size| Kind::File { size };
+        assert_eq!(sizes, [file(3_000_000), file(1_000_000), file(6)], "{format}");
+        let paths: Vec<_> = changes.iter().map(|it| it.entry.path.as_slice()).collect();
+        assert_eq!(paths, [&b"holes"[..], b"empty", b"after"], "{format}");
+        assert!(content(&changes[0]) == expected, "{format}");
+        assert!(content(&changes[1]) == vec![0; 1_000_000], "{format}");
+        assert_eq!(content(&changes[2]), b"after\n", "{format}");
+        for length in [700, archive.len() / 2] {
+            assert!(read_archive(&archive[..length], spill.path()).is_err(), "{format}");
+        }
+    }
+}
+
+#[test]
+fn a_short_start_of_a_compressed_archive_is_enough() {
+    let mut state = 1u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    let noise: Vec<u8> = (0..2_000_000).map(|_| noise()).collect();
+    let tar = tar_of(&[file("noise", &noise)]);
+    for program in ["gzip", "bzip2", "xz", "zstd"] {
+        let archive = run(program, &["-c"], &tar);
+        for length in [64 << 10, 1 << 20] {
+            assert!(is_archive(&archive[..length]), "{program} {length}");
+        }
+        let other = run(program, &["-c"], &noise);
+        assert!(!is_archive(&other[..1 << 20]), "{program}");
+    }
+}
+
+#[test]
 fn deletions_mean_nothing_in_archives() {
     let spill = tempfile::tempdir().unwrap();
     let tar = tar_of(&[whiteout("a"), opaque("b")]);
