@@ -14,5 +14,5 @@ mod problem;
 pub use flag::{Arity, FlagDoc};
 pub use instruction::Instruction;
 pub use lex::{Comment, Directive, Heredoc, Word, WrittenFlag};
-pub use lower::{NamedContext, Request, Wanted, missing, plan};
+pub use lower::{NamedContext, Request, Wanted, missing, plan, unused_build_args};
 pub use parse::{Dockerfile, Statement, parse};

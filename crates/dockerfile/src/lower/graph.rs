@@ -276,8 +276,7 @@ impl<'a> Graph<'a> {
                 if stage == at {
                     self.stage_node(at, stage, &name)?;
                 }
-                let mut seen = vec![false; self.decls.len()];
-                if self.reaches(stage, at, &mut seen) {
+                if self.reaches(stage, at) {
                     let other = &self.decls[stage];
                     let message =
                         format!("stages `{}` and `{}` need each other", decl.name, other.name);
@@ -293,33 +292,34 @@ impl<'a> Graph<'a> {
 
     /// The stage at or behind `at` that `name` names.
     fn forward(&self, at: usize, name: &Word) -> Option<usize> {
-        let by_number = || name.text.parse().ok().filter(|it| *it < self.decls.len());
-        let stage = self.by_name.get(&name.text.to_ascii_lowercase()).copied();
-        let stage = stage.or_else(by_number)?;
+        let stage = self.stage_of(name)?;
         let local = matches!(self.decls[stage].below, Below::Local(_));
         (stage >= at && !local).then_some(stage)
     }
 
-    fn reaches(&self, from: usize, to: usize, seen: &mut [bool]) -> bool {
-        if from == to {
-            return true;
+    fn reaches(&self, from: usize, to: usize) -> bool {
+        let (mut open, mut seen) = (vec![from], vec![false; self.decls.len()]);
+        while let Some(stage) = open.pop() {
+            if stage == to {
+                return true;
+            }
+            if std::mem::replace(&mut seen[stage], true) {
+                continue;
+            }
+            let decl = &self.decls[stage];
+            if let Below::Stage(below) = decl.below {
+                open.push(below);
+            }
+            let instructions = decl.statements.iter().filter_map(|it| it.instruction.as_ref());
+            open.extend(instructions.flat_map(sources).filter_map(|it| self.stage_of(&it)));
         }
-        if std::mem::replace(&mut seen[from], true) {
-            return false;
-        }
-        let decl = &self.decls[from];
-        if let Below::Stage(base) = decl.below
-            && self.reaches(base, to, seen)
-        {
-            return true;
-        }
-        let names =
-            decl.statements.iter().filter_map(|it| it.instruction.as_ref()).flat_map(sources);
-        let mut stages = names.filter_map(|name| {
-            let by_number = || name.text.parse().ok().filter(|it| *it < self.decls.len());
-            self.by_name.get(&name.text.to_ascii_lowercase()).copied().or_else(by_number)
-        });
-        stages.any(|stage| self.reaches(stage, to, seen))
+        false
+    }
+
+    /// The stage that `--from` names, wherever it stands.
+    fn stage_of(&self, name: &Word) -> Option<usize> {
+        let by_number = || name.text.parse().ok().filter(|it| *it < self.decls.len());
+        self.by_name.get(&name.text.to_ascii_lowercase()).copied().or_else(by_number)
     }
 }
 
@@ -333,7 +333,7 @@ pub(super) fn sources(instruction: &Instruction) -> Vec<Word> {
 }
 
 /// Platform arguments and TARGETSTAGE; `--build-arg` overrides them.
-fn automatic(file: &Dockerfile, request: &Request) -> Env {
+pub(super) fn automatic(file: &Dockerfile, request: &Request) -> Env {
     let mut env = Env::default();
     let mut set = |name: &str, value: &str| {
         env.set(name, request.build_arg(name).unwrap_or(value));

@@ -12,8 +12,8 @@ pub(crate) use quote::{quoted_list, quoted_rune};
 pub use request::{NamedContext, Request, Wanted};
 pub(crate) use scope::{Made, Scope};
 
-use crate::Dockerfile;
 use crate::problem::{Outcome, error};
+use crate::{Dockerfile, Instruction};
 use graph::{Below, Graph, Node};
 use stage::{Needed, needed};
 use std::collections::BTreeMap;
@@ -33,6 +33,25 @@ pub fn missing(file: &Dockerfile, request: &Request) -> Result<Vec<Wanted>, Vec<
 pub fn plan(file: &Dockerfile, request: &Request) -> Result<Plan, Vec<Diagnostic>> {
     sound(file)?;
     make(file, request).map_err(one)
+}
+
+/// The `--build-arg`s that no ARG declares and that nothing else reads.
+pub fn unused_build_args(file: &Dockerfile, request: &Request) -> Vec<String> {
+    let declared = |name: &str| {
+        file.statements.iter().any(|it| match &it.instruction {
+            Some(Instruction::Arg(arg)) => arg.args.iter().any(|it| it.name.text == name),
+            Some(_) | None => false,
+        })
+    };
+    let automatic = graph::automatic(file, request);
+    let read = |name: &str| {
+        automatic.get(name).is_some()
+            || name.starts_with("BUILDKIT_")
+            || name == "SOURCE_DATE_EPOCH"
+            || scope::PROXIES.iter().any(|it| name.eq_ignore_ascii_case(it))
+    };
+    let given = request.build_args.iter().map(|(name, _)| name);
+    given.filter(|it| !declared(it) && !read(it)).cloned().collect()
 }
 
 fn make(file: &Dockerfile, request: &Request) -> Outcome<Plan> {

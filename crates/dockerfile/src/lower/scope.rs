@@ -46,6 +46,10 @@ pub(super) struct Outer<'a> {
     pub(super) placed: &'a BTreeMap<Node, StageId>,
 }
 
+/// Build arguments that every RUN sees undeclared.
+pub(super) const PROXIES: [&str; 5] =
+    ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
+
 /// PATH where a base has none.
 pub(super) const DEFAULT_PATH: &str =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -147,7 +151,7 @@ impl Scope<'_> {
     /// Proxy variables among the build arguments, in both spellings.
     pub(crate) fn proxies(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
-        for name in ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"] {
+        for name in PROXIES {
             let given = self.outer.request.build_args.iter().rev();
             let mut given = given.filter(|(it, _)| it.eq_ignore_ascii_case(name));
             if let Some(value) = given.find_map(|(_, value)| value.clone()) {

@@ -7,7 +7,7 @@ use crate::Instruction;
 use crate::lex::{Env, Lines, Word, read_lines};
 use crate::parse::instruction;
 use crate::problem::{Outcome, error};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use strake_diag::{Diagnostic, Span};
 use strake_oci::{Config, Platform};
 use strake_plan::{Stage, StageId, Step};
@@ -30,60 +30,80 @@ pub(super) struct Trigger {
 /// Walks from the target through bases and sources.
 pub(super) fn needed(graph: &Graph<'_>, target: usize, request: &Request) -> Outcome<Needed> {
     let needed = Needed { order: Vec::new(), triggers: BTreeMap::new(), missing: Vec::new() };
-    let mut walk = Walk { graph, request, needed, seen: Vec::new() };
-    walk.visit(Node::Stage(target), graph.decls[target].span)?;
+    let mut walk = Walk { graph, request, needed };
+    let (mut open, mut seen) =
+        (vec![Visit::Enter(Node::Stage(target), graph.decls[target].span)], BTreeSet::new());
+    // A stack of its own: a chain of stages may be longer than the thread's.
+    while let Some(visit) = open.pop() {
+        match visit {
+            Visit::Leave(node, span) => walk.needed.order.push((node, span)),
+            Visit::Enter(node, span) => {
+                if seen.insert(node.clone()) {
+                    let below = walk.enter(&node, span)?;
+                    open.push(Visit::Leave(node, span));
+                    open.extend(
+                        below.into_iter().rev().map(|(node, span)| Visit::Enter(node, span)),
+                    );
+                }
+            }
+        }
+    }
     Ok(walk.needed)
+}
+
+enum Visit {
+    Enter(Node, Span),
+    Leave(Node, Span),
 }
 
 struct Walk<'a> {
     graph: &'a Graph<'a>,
     request: &'a Request,
     needed: Needed,
-    seen: Vec<Node>,
 }
 
 impl Walk<'_> {
-    fn visit(&mut self, node: Node, span: Span) -> Outcome<()> {
-        if self.seen.contains(&node) {
-            return Ok(());
+    /// The nodes that a node needs.
+    fn enter(&mut self, node: &Node, span: Span) -> Outcome<Vec<(Node, Span)>> {
+        match node {
+            Node::Stage(index) => self.stage(*index),
+            Node::Image(name) => {
+                self.want(name, &self.request.platform, span);
+                Ok(Vec::new())
+            }
+            Node::Local(_) | Node::Scratch => Ok(Vec::new()),
         }
-        self.seen.push(node.clone());
-        match &node {
-            Node::Stage(index) => self.stage(*index)?,
-            Node::Image(name) => self.want(name, &self.request.platform, span),
-            Node::Local(_) | Node::Scratch => {}
-        }
-        self.needed.order.push((node, span));
-        Ok(())
     }
 
-    fn stage(&mut self, index: usize) -> Outcome<()> {
+    fn stage(&mut self, index: usize) -> Outcome<Vec<(Node, Span)>> {
         let decl = &self.graph.decls[index];
+        let mut below = Vec::new();
         match &decl.below {
-            Below::Stage(below) => self.visit(Node::Stage(*below), decl.span)?,
+            Below::Stage(stage) => below.push((Node::Stage(*stage), decl.span)),
             Below::Image { name, platform } => self.want(name, platform, decl.base.span),
             Below::Scratch | Below::Local(_) => {}
         }
         let triggers = triggers(self.graph, index, self.request)?;
-        let written = decl.statements.iter().filter_map(|it| it.instruction.as_ref());
-        let mut names: Vec<(usize, Word)> = Vec::new();
-        for trigger in &triggers {
-            let from = sources(&trigger.instruction).into_iter();
-            names.extend(from.map(|it| (0, Word { span: decl.span, ..it })));
+        for Trigger { text: _, instruction } in &triggers {
+            for name in sources(instruction) {
+                let name = Word { span: decl.span, ..name };
+                below.push((self.source(index, instruction, &name)?, decl.span));
+            }
         }
         self.needed.triggers.insert(index, triggers);
-        for it in written {
-            let copies = matches!(it, Instruction::Copy(_));
-            names.extend(sources(it).into_iter().map(|name| (usize::from(!copies), name)));
+        for instruction in decl.statements.iter().filter_map(|it| it.instruction.as_ref()) {
+            for name in sources(instruction) {
+                below.push((self.source(index, instruction, &name)?, name.span));
+            }
         }
-        for (mount, name) in names {
-            let node = match mount {
-                0 => self.graph.copy_node(index, &name, self.request)?,
-                _ => self.graph.mount_node(index, &name, self.request)?,
-            };
-            self.visit(node, name.span)?;
+        Ok(below)
+    }
+
+    fn source(&self, index: usize, instruction: &Instruction, name: &Word) -> Outcome<Node> {
+        if matches!(instruction, Instruction::Copy(_)) {
+            return self.graph.copy_node(index, name, self.request);
         }
-        Ok(())
+        self.graph.mount_node(index, name, self.request)
     }
 
     fn want(&mut self, name: &str, platform: &Platform, span: Span) {
