@@ -80,3 +80,23 @@ impl<T> Context<T> for rustix::io::Result<T> {
         self.map_err(|errno| StoreError::new(action, path, errno.into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Context as _, StoreError};
+    use std::{io, path::Path};
+
+    #[test]
+    fn a_full_disk_is_named_as_one() {
+        for errno in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT] {
+            let failed: Result<(), _> = Err(errno).context("write", Path::new("/store/blob"));
+            let error = failed.unwrap_err();
+            assert!(error.is_disk_full(), "{errno}");
+            assert!(error.to_string().contains("/store/blob"), "{error}");
+            assert!(error.hint().is_some());
+        }
+        let other: Result<(), StoreError> =
+            Err(io::Error::from(io::ErrorKind::NotFound)).context("open", Path::new("x"));
+        assert!(!other.unwrap_err().is_disk_full());
+    }
+}

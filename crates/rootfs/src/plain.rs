@@ -5,6 +5,7 @@ use crate::{
     error::{Context, RootError},
 };
 use rayon::prelude::*;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -126,16 +127,53 @@ fn stamps(nodes: &[&Node], root: &Path) -> Result<Stamps, RootError> {
 }
 
 /// The file that the topmost of the layers has under this name. The caller knows from the merged
-/// tree that it is there, so that what hides it in no layer above.
+/// tree that it is there, so that what hides it in no layer above. No link is followed on the way:
+/// it would lead to files of this machine.
 pub(crate) fn find(lowers: &[PathBuf], name: &[u8]) -> Result<(PathBuf, Metadata), RootError> {
+    let parent =
+        Path::new(OsStr::from_bytes(name)).parent().filter(|it| !it.as_os_str().is_empty());
     lowers
         .iter()
+        .filter(|lower| parent.is_none_or(|parent| is_real(lower, parent)))
         .map(|lower| in_root(lower, name))
         .find_map(|path| fs::symlink_metadata(&path).ok().map(|it| (path, it)))
         .ok_or_else(|| RootError::LayerIncomplete { path: OsStr::from_bytes(name).into() })
 }
 
+/// Whether a directory is there without any link in its path.
+fn is_real(lower: &Path, parent: &Path) -> bool {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(root) = rustix::fs::open(lower, flags, Mode::empty()) else { return false };
+    let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    rustix::fs::openat2(root, parent, flags, Mode::empty(), how).is_ok()
+}
+
 /// Where a name in the root is on disk.
 pub(crate) fn in_root(root: &Path, name: &[u8]) -> PathBuf {
     if name.is_empty() { root.to_owned() } else { root.join(OsStr::from_bytes(name)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find;
+    use std::{fs, os::unix::fs::symlink};
+
+    #[test]
+    fn links_lead_out_of_no_layer() {
+        let dir = tempfile::tempdir().unwrap();
+        let (top, low, outside) =
+            (dir.path().join("top"), dir.path().join("low"), dir.path().join("outside"));
+        fs::create_dir_all(&outside).unwrap();
+        fs::create_dir_all(&top).unwrap();
+        fs::create_dir_all(low.join("a/b")).unwrap();
+        fs::write(outside.join("file"), "of this machine").unwrap();
+        fs::write(low.join("a/b/file"), "").unwrap();
+        symlink(&outside, top.join("link")).unwrap();
+        let lowers = [top.clone(), low.clone()];
+        assert_eq!(find(&lowers, b"a/b/file").unwrap().0, low.join("a/b/file"));
+        assert_eq!(find(&lowers, b"link").unwrap().0, top.join("link"));
+        assert_eq!(find(&lowers, b"").unwrap().0, top);
+        let error = find(&lowers, b"link/file").unwrap_err();
+        assert_eq!(error.to_string(), "link/file is in none of the unpacked layers");
+    }
 }

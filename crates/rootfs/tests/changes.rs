@@ -291,6 +291,15 @@ impl Trial {
             file("keep/mode", "mode", 0o4755, (7, 8)),
             file("keep/opened", "opened", 0o644, (0, 0)),
             file("linked", "linked", 0o644, (0, 0)),
+            directory("pair", 0o755, (0, 0)),
+            file("pair/one", "pair", 0o644, (0, 0)),
+            entry(
+                "pair/other",
+                Kind::Hardlink { target: b"pair/one".to_vec() },
+                0o644,
+                (0, 0),
+                Body::Empty,
+            ),
             directory("redone", 0o755, (0, 0)),
             file("redone/changed", "old", 0o644, (0, 0)),
             file("redone/dropped", "old", 0o644, (0, 0)),
@@ -324,6 +333,8 @@ impl Trial {
         fs::remove_file(at.join("gone-file")).unwrap();
         fs::hard_link(at.join("linked"), at.join("linked-too")).unwrap();
         own("d/stays", 70, 80);
+        set_time(&at.join("keep/link"), TIME + 1);
+        fs::remove_file(at.join("pair/other")).unwrap();
         fs::remove_dir_all(at.join("redone")).unwrap();
         fs::create_dir(at.join("redone")).unwrap();
         fs::write(at.join("redone/changed"), "new").unwrap();
@@ -387,6 +398,8 @@ fn expected() -> Vec<String> {
         750 70:80 dir d/stays\n\
         0 0:0 deleted gone-dir\n\
         0 0:0 deleted gone-file\n\
+        755 0:0 dir keep\n\
+        777 3:4 link(mode) keep/link\n\
         644 0:0 file(6) linked\n\
         644 0:0 hardlink(linked) linked-too\n\
         755 0:0 dir new\n\
@@ -398,6 +411,8 @@ fn expected() -> Vec<String> {
         644 1000:1001 file(5) user.note new/plain\n\
         4711 1000:0 file(1) new/setuid\n\
         644 1000:1001 hardlink(new/plain) user.note new/z-again\n\
+        755 0:0 dir pair\n\
+        0 0:0 deleted pair/other\n\
         755 0:0 dir redone\n\
         644 0:0 file(3) redone/changed\n\
         0 0:0 deleted redone/dropped\n\
@@ -466,7 +481,7 @@ fn whiteout(path: &str) -> Change {
 fn set_time(path: &Path, seconds: i64) {
     let time = rustix::fs::Timespec { tv_sec: seconds, tv_nsec: 0 };
     let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
-    rustix::fs::utimensat(CWD, path, &times, AtFlags::empty()).unwrap();
+    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
 /// A cache mount that starts from a layer's directory is its equal.
