@@ -187,25 +187,39 @@ impl<'a> Reader<'a> {
         if !takes_heredocs(line) {
             return Ok(Vec::new());
         }
-        let mut heredocs = heredocs_of(&line.text).map_err(|why| error("heredoc", span, why))?;
-        for heredoc in &mut heredocs {
+        let begun = heredocs_of(&line.text).map_err(|why| error("heredoc", span, why))?;
+        let mut heredocs = Vec::new();
+        for heredoc in begun {
             let start = self.at;
-            loop {
-                let Some(line) = self.take() else {
-                    let message = format!("heredoc `{}` is not closed", heredoc.name);
-                    let hint = format!("end it with a line that holds only `{}`", heredoc.name);
+            match self.body(heredoc) {
+                Ok(heredoc) => heredocs.push(heredoc),
+                // `$(( 1 << 2 ))` is a shift, not a heredoc without an end.
+                Err(name) if !is_name(&name) => self.at = start,
+                Err(name) => {
+                    let message = format!("heredoc `{name}` is not closed");
+                    let hint = format!("end it with a line that holds only `{name}`");
                     return Err(error_hint("heredoc", span, message, hint));
-                };
-                let end =
-                    if heredoc.strip_tabs { line.text.trim_start_matches('\t') } else { line.text };
-                if end == heredoc.name {
-                    heredoc.span = Span::new(start, line.start + line.text.len());
-                    break;
                 }
-                heredoc.content.push_str(line.whole);
             }
         }
         Ok(heredocs)
+    }
+
+    /// Reads a body up to its delimiter; without one the error is the delimiter.
+    fn body(&mut self, mut heredoc: Heredoc) -> Result<Heredoc, String> {
+        let start = self.at;
+        loop {
+            let Some(line) = self.take() else { return Err(heredoc.name) };
+            let end = match heredoc.strip_tabs {
+                true => line.text.trim_start_matches('\t'),
+                false => line.text,
+            };
+            if end == heredoc.name {
+                heredoc.span = Span::new(start, line.start + line.text.len());
+                return Ok(heredoc);
+            }
+            heredoc.content.push_str(line.whole);
+        }
     }
 
     /// Whether the line is a parser directive; the first that is none ends them.
@@ -249,6 +263,12 @@ fn continuation(line: &str, escape: char) -> (&str, bool) {
         Some(rest) if !rest.ends_with(escape) => (rest, true),
         Some(_) | None => (line, false),
     }
+}
+
+/// Whether a word is what people call a heredoc's delimiter.
+fn is_name(word: &str) -> bool {
+    word.starts_with(|it: char| it.is_alphabetic() || it == '_')
+        && !word.contains([')', ']', '}', ';', '&', '|'])
 }
 
 /// Only RUN, COPY and ADD, also behind ONBUILD, and not in exec form.
