@@ -1,13 +1,11 @@
 //! Every page below `testdata/instructions` and `testdata/parse`: a Dockerfile, and its plan or
 //! its errors. `UPDATE=1 cargo test` writes what came out into the pages.
 
-mod support;
-
+use crate::support::{Block, Setup, blocks, pages, show, show_problems, testdata};
 use std::collections::BTreeSet;
 use std::path::Path;
 use strake_diag::{Diagnostic, Source};
 use strake_dockerfile::{Instruction, instruction::KEYWORDS, parse};
-use support::{Block, Setup, blocks, pages, show, show_problems, testdata};
 
 #[test]
 fn instructions() {

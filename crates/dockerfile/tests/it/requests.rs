@@ -81,3 +81,22 @@ fn a_long_chain_of_stages_is_no_deep_recursion() {
     let plan = plan(&file(&text), &request()).expect("it is sound");
     assert_eq!(plan.stages.len(), 20_000);
 }
+
+/// The Dockerfiles of everyday projects: no diagnostic, and a plan.
+#[test]
+fn everyday_dockerfiles_have_a_plan() {
+    let folder = crate::support::testdata("seeds");
+    let mut found = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("the entry can be read").path().join("Dockerfile");
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        found += 1;
+        let (_, problems) = parse(&Source::new("Dockerfile", text.clone()));
+        assert!(problems.is_empty(), "{}: {problems:?}", path.display());
+        let (_, plan) = crate::support::Setup::new("").plan(&text);
+        let plan = plan.unwrap_or_else(|it| panic!("{}: {it:?}", path.display()));
+        let steps: usize = plan.stages.iter().map(|it| it.steps.len()).sum();
+        assert!(steps > 3, "{}", path.display());
+    }
+    assert!(found > 3);
+}

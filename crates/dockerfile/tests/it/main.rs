@@ -1,0 +1,5 @@
+//! Dockerfiles in, plans and errors out.
+
+mod cases;
+mod requests;
+mod support;
