@@ -194,9 +194,14 @@ fn write_zstd(
     encoder.include_checksum(true)?;
     // Never without workers: the bytes would be others.
     encoder.multithread(u32::try_from(threads.min(16)).expect("at most 16"))?;
+    // Fixed, and less than zstd would take: each worker holds several times as much.
+    encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(ZSTD_JOB))?;
     blocks.iter().try_for_each(|block| encoder.write_all(&block))?;
     Ok(encoder.finish()?.finish())
 }
+
+/// Shows in the bytes of a zstd blob.
+const ZSTD_JOB: u32 = 2 << 20;
 
 fn write_gzip(
     blocks: ordered::Output<io::Result<gzip::Deflated>>,

@@ -139,7 +139,10 @@ impl Tree {
     }
 
     /// What is directly in a directory, with its name there, in order.
-    pub fn children(&self, path: &[u8]) -> impl Iterator<Item = (&[u8], &Node)> {
+    pub fn children<'a>(
+        &'a self,
+        path: &[u8],
+    ) -> impl Iterator<Item = (&'a [u8], &'a Node)> + use<'a> {
         let mut rest = self.below(path);
         let skipped = if path.is_empty() { 0 } else { path.len() + 1 };
         std::iter::from_fn(move || {
@@ -152,7 +155,7 @@ impl Tree {
     }
 
     /// The node at `path` and everything below it, parents before children.
-    pub fn walk(&self, path: &[u8]) -> impl Iterator<Item = &Node> {
+    pub fn walk<'a>(&'a self, path: &[u8]) -> impl Iterator<Item = &'a Node> + use<'a> {
         self.get(path).into_iter().chain(self.below(path).iter().map(|it| &**it))
     }
 

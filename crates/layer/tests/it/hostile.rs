@@ -122,3 +122,37 @@ fn names_of_overlayfs_are_not_believed() {
     let length = rustix::fs::llistxattr(target.path().join("a"), &mut names[..]).unwrap();
     assert!(!String::from_utf8_lossy(&names[..length]).contains("user."));
 }
+
+/// Writes the right checksum into every block that was a header.
+fn seal(tar: &mut [u8], original: &[u8]) {
+    for (block, original) in tar.chunks_exact_mut(512).zip(original.chunks_exact(512)) {
+        if &original[257..262] == b"ustar" {
+            block[148..156].fill(b' ');
+            let sum: u32 = block.iter().map(|it| u32::from(*it)).sum();
+            block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        }
+    }
+}
+
+/// Whatever stands in a header, reading ends with an index or an error.
+#[test]
+fn no_header_does_harm() {
+    let script = "cd \"$(mktemp -d)\" && truncate -s 100000 a && printf x >>a && \
+        tar -cS --format=$0 --xattrs a";
+    for format in ["gnu", "pax"] {
+        let original = run("bash", &["-c", script, format], b"");
+        for at in 0..3 * 512 {
+            for value in [0, b' ', b'/', b'0', b'9', b'=', 0x80, 0xff] {
+                let mut tar = original.clone();
+                tar[at] = value;
+                seal(&mut tar, &original);
+                let read = read_index(&tar[..], None);
+                let size = |it: &strake_layer::IndexEntry| match it.entry.kind {
+                    strake_layer::Kind::File { size } => size,
+                    _ => 0,
+                };
+                assert!(read.is_err() || read.unwrap().entries.iter().all(|it| size(it) < 1 << 40));
+            }
+        }
+    }
+}
