@@ -43,6 +43,8 @@
 //!
 //! - With one id: reading files and searching directories that a user's mode bits forbid, changing
 //!   times and attributes of others' files, signals to others' processes; ACLs do not count.
+//! - With one id: capabilities follow the program and not the user, so a user may bind low ports; a
+//!   device that was made can be looked at but not opened.
 //! - With one id: /proc/PID/status and `ps` show user 0 for everybody, and /proc and /sys themselves
 //!   belong to nobody; bind-mounted files of other host users belong to nobody too.
 //! - With one id: 32-bit programs see user 0 and get no records; a file that is executed in vain may

@@ -142,9 +142,9 @@ pub fn run(
     // A sandbox that died early is found out below, by its missing report.
     let _sent = wire::send_spec(spec, &control);
     let pumped = pump(&mut child, control, cancel, output);
-    let waited = child.wait();
+    // The sandbox is gone but for its namespaces, which take the kernel longer than the run itself.
+    std::thread::spawn(move || child.wait());
     let report = pumped.map_err(RunError::Start)?;
-    waited.map_err(RunError::Start)?;
     if cancel.is_cancelled() {
         return Err(RunError::Cancelled);
     }

@@ -153,7 +153,9 @@ fn existing(
         _ => 6,
     };
     let owner = engine.recorded(place).unwrap_or((0, 0));
-    let is_file = mode & libc::S_IFMT == libc::S_IFREG && flags & libc::O_EXCL as u64 == 0;
+    let is_file = mode & libc::S_IFMT == libc::S_IFREG
+        && flags & libc::O_EXCL as u64 == 0
+        && !place.is_of_proc();
     (is_file && !credentials.permits(owner, mode, way)).then_some(Answer::Value(Err(Errno::ACCESS)))
 }
 

@@ -49,6 +49,9 @@ fn access(engine: &Engine, call: &Call, credentials: &Credentials) -> Option<Opt
         asking.group.file_system = asking.group.real;
     }
     let mode = memory::stat(&place.path, place.flags()).ok()?.st_mode;
+    if place.is_of_proc() || !matches!(mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFDIR) {
+        return None;
+    }
     let owner = engine.recorded(&place).unwrap_or((0, 0));
     Some((!asking.permits(owner, mode, (way & 7) as u32)).then_some(Errno::ACCESS))
 }

@@ -76,8 +76,9 @@ impl Engine {
     /// Starts with the credentials of the user; to be called when the tree is `/`.
     pub(crate) fn new(roots: Roots, user: &Identity, special_owners: &[Owner]) -> Self {
         let mut table = Table::new();
-        let first = table.number(Credentials::of(user));
-        let specials = Specials::new(roots, special_owners);
+        let user = Credentials::of(user);
+        let specials = Specials::new(roots, &user, special_owners);
+        let first = table.number(user);
         Self { table, first, specials, own_root: place::root_of("self") }
     }
 

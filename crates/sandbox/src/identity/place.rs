@@ -26,6 +26,15 @@ impl Place {
         if self.follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW }
     }
 
+    /// Returns whether this is a file of procfs, whose owner is its process's own.
+    ///
+    /// What is named relative to a descriptor is not one, though its path leads through there.
+    pub(super) fn is_of_proc(&self) -> bool {
+        let mut parts = self.path.as_bytes().split(|byte| *byte == b'/').skip(1);
+        parts.next() == Some(b"proc")
+            && !matches!((parts.next(), parts.next()), (Some(_), Some(b"cwd" | b"fd")))
+    }
+
     /// A file in the directory that this is.
     pub(super) fn join(self, name: &[u8]) -> Result<Self, Errno> {
         let path = [self.path.as_bytes(), b"/", name].concat();

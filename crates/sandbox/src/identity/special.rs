@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
 
+use super::credentials::Credentials;
 use super::place::Place;
 use super::{Engine, record};
 use crate::Owner;
@@ -44,14 +45,20 @@ pub(super) struct Specials {
 }
 
 impl Specials {
-    pub(super) fn new(roots: Roots, known: &[Owner]) -> Self {
-        let owners = known
+    pub(super) fn new(roots: Roots, user: &Credentials, known: &[Owner]) -> Self {
+        let mut owners: BTreeMap<Key, (u32, u32)> = known
             .iter()
             .filter_map(|owner| {
                 let path = CString::new(owner.path.as_os_str().as_bytes()).ok()?;
                 Some((key(&path, libc::AT_SYMLINK_NOFOLLOW)?, (owner.uid, owner.gid)))
             })
             .collect();
+        let user = (user.user.real, user.group.real);
+        if user != (0, 0) {
+            // The program's output is its user's, who may want to open it again.
+            let pipes = [c"/proc/self/fd/1", c"/proc/self/fd/2"];
+            owners.extend(pipes.iter().filter_map(|pipe| Some((key(pipe, 0)?, user))));
+        }
         Self { roots, owners }
     }
 

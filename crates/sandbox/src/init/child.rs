@@ -150,6 +150,10 @@ fn basics(spec: &RunSpec) -> Result<(), Failure> {
     for limit in &spec.ulimits {
         let name = || format!("ulimit {}", limit.name);
         let resource = resource(&limit.name).ok_or(Errno::INVAL).step(name)?;
+        // This one limits nothing, and the identity engine has a use for it.
+        if resource == CARRIER && spec.privilege == Privilege::SingleId {
+            continue;
+        }
         set_limit(resource, limit.soft, limit.hard).step(name)?;
     }
     debug_assert!(!matches!(spec.privilege, Privilege::None { .. }), "run() refuses these");
@@ -198,9 +202,12 @@ fn become_user(user: &Identity) -> Result<(), Errno> {
     let groups: Vec<Gid> = user.groups.iter().map(|group| Gid::from_raw(*group)).collect();
     set_thread_groups(&groups)?;
     let gid = Gid::from_raw(user.gid);
+    let uid = Uid::from_raw(user.uid);
+    // So that a user can open /dev/stdout, which is opening the pipe again.
+    rustix::fs::fchown(rustix::stdio::stdout(), Some(uid), Some(gid))?;
+    rustix::fs::fchown(rustix::stdio::stderr(), Some(uid), Some(gid))?;
     set_thread_res_gid(gid, gid, gid)?;
     set_keep_capabilities(true)?;
-    let uid = Uid::from_raw(user.uid);
     set_thread_res_uid(uid, uid, uid)?;
     set_keep_capabilities(false)?;
     let mut sets = capabilities(None)?;

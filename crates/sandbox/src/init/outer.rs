@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
 use rustix::thread::UnshareFlags;
@@ -71,15 +71,18 @@ fn in_namespaces(spec: &RunSpec, root: &Root) -> Result<(), Failure> {
         }
         Forked::Parent(pid) => {
             drop(life);
-            let outcome = watch(pid);
-            drop(alive);
-            outcome
+            watch(pid, alive)
         }
     }
 }
 
-/// Waits for PID 1 and kills it when the builder is gone.
-fn watch(pid: Pid) -> Result<(), Failure> {
+/// How long PID 1 has to end everything by itself.
+const GRACE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
+
+/// Waits for PID 1 and ends it when the builder is gone: by closing `alive`, else by force.
+///
+/// By itself PID 1 ends the others first, so that none of them sees it go and complains.
+fn watch(pid: Pid, alive: io::PipeWriter) -> Result<(), Failure> {
     silence().step(|| "/dev/null".to_owned())?;
     let init = pidfd_open(pid, PidfdFlags::empty()).step(|| "pidfd of PID 1".to_owned())?;
     let mut fds = [
@@ -88,7 +91,9 @@ fn watch(pid: Pid) -> Result<(), Failure> {
     ];
     // The builder sends nothing after the spec: whatever comes now is the end of the stream.
     while poll(&mut fds, None) == Err(Errno::INTR) {}
-    if fds[0].revents().is_empty() {
+    let ended = !fds[0].revents().is_empty();
+    drop(alive);
+    if !ended && poll(&mut fds[..1], Some(&GRACE)) != Ok(1) {
         let _gone = kill_process(pid, Signal::KILL);
     }
     let killed = loop {

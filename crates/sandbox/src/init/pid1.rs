@@ -86,7 +86,8 @@ fn supervise(
         }
         let ready: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
         if !ready[1].is_empty() {
-            // The outer process is gone; the kernel ends the rest with this process.
+            // The builder or the outer process is gone.
+            sys::process::kill_all_others();
             sys::process::exit_now(1);
         }
         if ready.get(2).is_some_and(|flags| flags.contains(PollFlags::IN)) {

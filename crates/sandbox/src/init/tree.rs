@@ -228,7 +228,11 @@ fn secret(spec: &RunSpec, mount: &Mount, path: &Path) -> Option<std::io::Result<
     let open = || {
         write_file(path, content, *mode)?;
         if spec.privilege == Privilege::SingleId {
-            identity::record::set_owner(&fs::File::open(path)?, *uid, *gid)?;
+            match identity::record::set_owner(&fs::File::open(path)?, *uid, *gid) {
+                // Before Linux 6.6 a file in memory holds no such attribute. Its reader has it anyway.
+                Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                Err(errno) => return Err(errno.into()),
+            }
         } else {
             std::os::unix::fs::chown(path, Some(*uid), Some(*gid))?;
         }

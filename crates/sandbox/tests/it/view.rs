@@ -121,6 +121,19 @@ fn usual_devices_and_file_systems_are_there() {
 }
 
 #[test]
+fn a_user_can_open_its_standard_output_and_its_own_process_files() {
+    for who in EVERYBODY {
+        let it = TestBox::new(who).with(&["--user", "1000:1000"]);
+        let script = "echo out > /dev/stdout; echo err > /dev/stderr; test -w /dev/stdout && echo w
+            echo 500 > /proc/self/oom_score_adj && cat /proc/self/oom_score_adj
+            cat /proc/self/environ > /dev/null && echo r";
+        let outcome = it.sh(script);
+        assert_eq!(outcome.stdout, "out\nw\n500\nr\n", "{who:?} {outcome:?}");
+        assert_eq!(outcome.stderr, "err\n", "{who:?}");
+    }
+}
+
+#[test]
 fn mounts_show_what_they_should_and_stop_what_they_should() {
     for who in EVERYBODY {
         let it = TestBox::new(who);
