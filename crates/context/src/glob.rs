@@ -7,7 +7,7 @@ pub struct BadPattern;
 
 /// Whether the whole of `name` matches, where `*` and `?` never match a slash.
 ///
-/// A malformed pattern is an error whether or not the part before the mistake matches.
+/// A mistake after a star is found only when what stands before the star matches, as in Go.
 pub fn glob_match(pattern: &[u8], name: &[u8]) -> Result<bool, BadPattern> {
     let (mut pattern, mut name) = (pattern, name);
     while !pattern.is_empty() {
@@ -24,7 +24,7 @@ pub fn glob_match(pattern: &[u8], name: &[u8]) -> Result<bool, BadPattern> {
         }
         match star.then(|| later_match(chunk, name, pattern.is_empty())).transpose()?.flatten() {
             Some(after) => name = after,
-            None => return check_rest(pattern),
+            None => return Ok(false),
         }
     }
     Ok(name.is_empty())
@@ -48,16 +48,6 @@ fn later_match<'n>(
         }
     }
     Ok(None)
-}
-
-fn check_rest(pattern: &[u8]) -> Result<bool, BadPattern> {
-    let mut pattern = pattern;
-    while !pattern.is_empty() {
-        let (_, chunk, rest) = next_chunk(pattern);
-        match_chunk(chunk, b"")?;
-        pattern = rest;
-    }
-    Ok(false)
 }
 
 /// Splits off what stands before the next star: whether stars lead, the chunk, the rest.
@@ -251,6 +241,8 @@ mod tests {
             ("a[", "ab", Err(BadPattern)),
             ("a[", "x", Err(BadPattern)),
             ("a/b[", "x", Err(BadPattern)),
+            ("*b[", "x", Err(BadPattern)),
+            ("a*b[", "x", Ok(false)),
             ("*x", "xxx", Ok(true)),
             ("{a,b}", "a", Ok(false)),
             ("[!a]", "b", Ok(false)),

@@ -75,6 +75,8 @@ const CASES: &[(&str, &str, bool)] = &[
     ("a[x~~y]", "a~", true),
     ("?", "ü", true),
     ("/abs", "abs", false),
+    ("foo*/[a-]", "foox/-", true),
+    ("a|b", "b", false),
 ];
 
 #[test]
@@ -92,7 +94,7 @@ fn malformed_patterns_are_named() {
         let error = Patterns::new(&["ok", pattern]).unwrap_err();
         assert!(error.to_string().contains(pattern), "{error}");
     }
-    for pattern in ["", " ", "**", "a]"] {
+    for pattern in ["", " ", "**", "a]", "foo*/[a-]"] {
         assert!(Patterns::new(&[pattern]).is_ok(), "{pattern}");
     }
 }
