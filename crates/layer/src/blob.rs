@@ -40,7 +40,7 @@ pub(crate) struct Written {
 /// The threads that hash and write.
 pub(crate) struct Blob<'scope> {
     hash: ScopedJoinHandle<'scope, Digest>,
-    write: ScopedJoinHandle<'scope, io::Result<(Digest, u64)>>,
+    write: ScopedJoinHandle<'scope, io::Result<(Option<Digest>, u64)>>,
 }
 
 impl Blob<'_> {
@@ -48,7 +48,7 @@ impl Blob<'_> {
     pub(crate) fn join(self) -> io::Result<Written> {
         let diff_id = DiffId(joined(self.hash));
         let (digest, size) = joined(self.write)?;
-        Ok(Written { diff_id, digest, size })
+        Ok(Written { diff_id, digest: digest.unwrap_or(diff_id.0), size })
     }
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn writer<'scope>(
         }
         Compression::None => {
             let (blocks, receiver) = sync_channel(2);
-            (Compressor::Stream(blocks), scope.spawn(move || write_plain(receiver, sink)))
+            (Compressor::Stream(blocks), scope.spawn(move || write_plain(receiver, file)))
         }
     };
     let buffer = Vec::with_capacity(BLOCK);
@@ -174,14 +174,22 @@ impl Write for Sink<'_> {
 }
 
 impl Sink<'_> {
-    fn finish(self) -> (Digest, u64) {
-        (Digest::from_sha256(self.sha.finalize().into()), self.size)
+    fn finish(self) -> (Option<Digest>, u64) {
+        (Some(Digest::from_sha256(self.sha.finalize().into())), self.size)
     }
 }
 
-fn write_plain(blocks: Receiver<Arc<Vec<u8>>>, mut sink: Sink<'_>) -> io::Result<(Digest, u64)> {
-    blocks.iter().try_for_each(|block| sink.write_all(&block))?;
-    Ok(sink.finish())
+/// The digest is that of the tar.
+fn write_plain(
+    blocks: Receiver<Arc<Vec<u8>>>,
+    mut file: &File,
+) -> io::Result<(Option<Digest>, u64)> {
+    let mut size = 0;
+    for block in blocks {
+        file.write_all(&block)?;
+        size += block.len() as u64;
+    }
+    Ok((None, size))
 }
 
 fn write_zstd(
@@ -189,7 +197,7 @@ fn write_zstd(
     level: i32,
     threads: usize,
     sink: Sink<'_>,
-) -> io::Result<(Digest, u64)> {
+) -> io::Result<(Option<Digest>, u64)> {
     let mut encoder = zstd::Encoder::new(sink, level)?;
     encoder.include_checksum(true)?;
     // Never without workers: the bytes would be others.
@@ -206,7 +214,7 @@ const ZSTD_JOB: u32 = 2 << 20;
 fn write_gzip(
     blocks: ordered::Output<io::Result<gzip::Deflated>>,
     mut sink: Sink<'_>,
-) -> io::Result<(Digest, u64)> {
+) -> io::Result<(Option<Digest>, u64)> {
     sink.write_all(&gzip::HEADER)?;
     let mut crc = crc32fast::Hasher::new();
     let mut size = 0u32;
