@@ -12,10 +12,17 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// What most builds look like.
+const EXAMPLES: &str = "Examples:
+  strake build -t registry.example/app:1 --push .
+  strake build -o type=oci,dest=app.tar .
+  strake build -o type=docker,dest=- . | docker load";
+
 /// Everything that strake does.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Build an image from a Dockerfile
+    #[command(after_help = EXAMPLES)]
     Build(Box<BuildArgs>),
     /// Show what the store holds
     Du(DuArgs),
@@ -91,8 +98,14 @@ pub(crate) struct BuildArgs {
     /// Size of /dev/shm during RUN, e.g. 64m
     #[arg(long, value_name = "SIZE")]
     pub(crate) shm_size: Option<String>,
-    /// How progress is shown: auto, plain, tty, quiet or rawjson
-    #[arg(long, value_name = "KIND", default_value = "auto", env = "BUILDKIT_PROGRESS")]
+    /// How progress is shown: auto, plain, tty, quiet, none or rawjson
+    #[arg(
+        long,
+        value_name = "KIND",
+        default_value = "auto",
+        env = "BUILDKIT_PROGRESS",
+        hide_env_values = true
+    )]
     pub(crate) progress: String,
     /// Print nothing but the image's digest
     #[arg(short = 'q', long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]

@@ -15,7 +15,10 @@ pub(crate) fn note(line: &str) {
 
 /// A failure and what to do about it.
 pub(crate) fn failure(failure: &Failure) {
-    note(&format!("error: {}", failure.message.trim_end()));
+    let message = failure.message.trim_end();
+    // A rendered diagnostic brings its own heading.
+    let heading = if message.starts_with("error[") { "" } else { "error: " };
+    note(&format!("{heading}{message}"));
     if let Some(hint) = &failure.hint {
         note(&format!("hint: {hint}"));
     }
