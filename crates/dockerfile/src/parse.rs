@@ -53,7 +53,7 @@ pub fn parse(source: &Source) -> (Dockerfile, Vec<Diagnostic>) {
     let statements: Vec<Statement> =
         lines.into_iter().map(|it| statement(it, escape, &mut problems)).collect();
     let has_stage = statements.iter().any(|it| it.keyword.text.eq_ignore_ascii_case("FROM"));
-    if !has_stage && problems.is_empty() {
+    if !has_stage && !problems.iter().any(Diagnostic::is_error) {
         let end = statements.first().map_or(Span::default(), |it| it.span);
         let message = if statements.is_empty() {
             "the file has no instructions"

@@ -234,18 +234,37 @@ impl<'a> Reader<'a> {
             return Err(error("directive", span, message));
         }
         self.out.directives.push(Directive { name: name.clone(), value: value.clone(), span });
-        if name == "escape" {
-            self.out.escape = match value.as_str() {
-                "\\" => '\\',
-                "`" => '`',
-                _ => {
-                    let message = format!("`{value}` cannot be the escape character");
-                    return Err(error_hint("directive", span, message, "use \\ or `"));
-                }
-            };
+        match name.as_str() {
+            "escape" => self.out.escape = escape_character(&value, span)?,
+            "syntax" => check_syntax(&value, span)?,
+            _ => {}
         }
         Ok(true)
     }
+}
+
+fn escape_character(value: &str, span: Span) -> Outcome<char> {
+    match value {
+        "\\" => Ok('\\'),
+        "`" => Ok('`'),
+        _ => {
+            let message = format!("`{value}` cannot be the escape character");
+            Err(error_hint("directive", span, message, "use \\ or `"))
+        }
+    }
+}
+
+/// Any image called `dockerfile` is the language that is read here, from whichever registry.
+fn check_syntax(value: &str, span: Span) -> Outcome<()> {
+    let image = value.split_whitespace().next().unwrap_or(value);
+    let name = image.rsplit('/').next().unwrap_or(image);
+    let name = name.split(['@', ':']).next().unwrap_or(name);
+    if matches!(name, "dockerfile" | "dockerfile-upstream" | "dockerfile.v0") {
+        return Ok(());
+    }
+    let message = format!("the syntax `{image}` is a program of its own, and is not run");
+    let hint = "remove the line if the file is a plain Dockerfile";
+    Err(error_hint("unsupported", span, message, hint))
 }
 
 /// Name and value of `# name=value`, if the name is known.

@@ -328,7 +328,22 @@ pub(super) fn sources(instruction: &Instruction) -> Vec<Word> {
     match instruction {
         Instruction::Copy(copy) => copy.from.iter().cloned().collect(),
         Instruction::Run(run) => run.sources(),
-        _ => Vec::new(),
+        Instruction::Add(_)
+        | Instruction::Arg(_)
+        | Instruction::Cmd(_)
+        | Instruction::Entrypoint(_)
+        | Instruction::Env(_)
+        | Instruction::Expose(_)
+        | Instruction::From(_)
+        | Instruction::Healthcheck(_)
+        | Instruction::Label(_)
+        | Instruction::Maintainer(_)
+        | Instruction::Onbuild(_)
+        | Instruction::Shell(_)
+        | Instruction::Stopsignal(_)
+        | Instruction::User(_)
+        | Instruction::Volume(_)
+        | Instruction::Workdir(_) => Vec::new(),
     }
 }
 

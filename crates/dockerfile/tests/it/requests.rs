@@ -62,7 +62,8 @@ fn build_arguments_that_nothing_reads_are_named() {
 
 #[test]
 fn the_parsed_file_keeps_what_a_linter_needs() {
-    let file = file("# syntax=x\n# about\nfrom scratch\nrun a \\\n\n  # inside\n  b\n");
+    let file =
+        file("# syntax=docker/dockerfile:1\n# about\nfrom scratch\nrun a \\\n\n  # inside\n  b\n");
     assert_eq!(file.directives[0].name, "syntax");
     let comments: Vec<&str> = file.comments.iter().map(|it| it.text.as_str()).collect();
     assert_eq!(comments, ["about", "inside"]);
