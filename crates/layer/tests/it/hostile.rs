@@ -142,7 +142,7 @@ fn no_header_does_harm() {
     for format in ["gnu", "pax"] {
         let original = run("bash", &["-c", script, format], b"");
         for at in 0..3 * 512 {
-            for value in [0, b' ', b'/', b'0', b'9', b'=', 0x80, 0xff] {
+            for value in [0, b'9', b'=', 0xff] {
                 let mut tar = original.clone();
                 tar[at] = value;
                 seal(&mut tar, &original);
