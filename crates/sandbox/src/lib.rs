@@ -47,6 +47,8 @@
 //!   device that was made can be looked at but not opened.
 //! - With one id: /proc/PID/status and `ps` show user 0 for everybody, and /proc and /sys themselves
 //!   belong to nobody; bind-mounted files of other host users belong to nobody too.
+//! - With one id: a socket that a user binds, and a symlink of a lower layer that is renamed, come out
+//!   as 0:0.
 //! - With one id: 32-bit programs see user 0 and get no records; a file that is executed in vain may
 //!   leave its caller with the ids that it would have had.
 //! - Without an own network namespace the builder's network is the program's: loopback and metadata
