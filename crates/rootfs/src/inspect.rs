@@ -18,6 +18,8 @@ use strake_sandbox::{Owner, Privilege};
 pub(crate) const OWNER: &[u8] = b"user.strake.owner";
 /// Holds the device numbers of a regular file that stands for a device.
 const NODE: &[u8] = b"user.strake.node";
+/// Holds capabilities that the kernel did not let this user give to a file.
+const CAPABILITY: &[u8] = b"user.strake.security.capability";
 
 /// Where owners are to be read.
 #[derive(Clone, Debug)]
@@ -91,6 +93,9 @@ pub(crate) fn look(path: &Path, name: &[u8], owners: &Owners) -> Result<Found, R
         Some(kind) if metadata.is_file() => kind,
         _ => kind_of(path, &metadata)?,
     };
+    if let Some(kept) = xattrs.remove(CAPABILITY) {
+        xattrs.entry(b"security.capability".to_vec()).or_insert(kept);
+    }
     xattrs.retain(|name, _| !is_private(name));
     let (uid, gid) = owner.unwrap_or((0, 0));
     let entry = Entry {
