@@ -125,6 +125,7 @@ impl StepError {
             }
             StepError::Copy(error) => error.hint(),
             StepError::Registry(error) => error.hint(),
+            StepError::Store(error) => error.hint().map(str::to_owned),
             _ => None,
         }
     }

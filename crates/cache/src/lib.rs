@@ -49,6 +49,6 @@ pub use miss::{FieldChange, MissReason, explain};
 pub use mounts::CacheMount;
 pub use prune::{PruneOptions, PruneReport};
 pub use steps::StepResult;
-pub use store::Store;
+pub use store::{Leftovers, Store};
 pub use temp::TempDir;
 pub use usage::{UsageItem, UsageKind};

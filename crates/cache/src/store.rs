@@ -51,6 +51,23 @@ pub(crate) struct Lease {
     pub(crate) temp: PathBuf,
 }
 
+/// The temporary files of one running build.
+#[derive(Debug)]
+pub struct Leftovers {
+    lease: PathBuf,
+    temp: PathBuf,
+}
+
+impl Leftovers {
+    /// Removes them, just before the process ends. What other threads write meanwhile may stay: the
+    /// next store to open removes it.
+    pub fn remove(&self) {
+        if remove_tree(&self.temp).is_ok() {
+            let _ = fs::remove_file(&self.lease);
+        }
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         let removed = remove_tree(&self.temp);
@@ -86,6 +103,11 @@ impl Store {
     /// The store's folder.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// What must go where this process ends without dropping the store.
+    pub fn leftovers(&self) -> Leftovers {
+        Leftovers { lease: self.lease.path.clone(), temp: self.lease.temp.clone() }
     }
 
     pub(crate) fn path(&self, below: &str) -> PathBuf {

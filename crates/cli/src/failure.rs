@@ -1,6 +1,6 @@
 //! What is said when something failed, and the exit code.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// A failure, ready to be shown.
 #[derive(Debug)]
@@ -52,11 +52,26 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// What to do where a full disk is among the causes.
+pub(crate) fn disk_hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let full = |it: &(dyn std::error::Error + 'static)| {
+        it.downcast_ref::<io::Error>().is_some_and(|it| {
+            matches!(it.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        })
+    };
+    let causes = std::iter::successors(Some(error), |it| it.source());
+    causes.into_iter().any(full).then(|| {
+        "the disk is full: `strake prune` makes room in the store, or `--store` names a folder on \
+         another disk"
+            .to_owned()
+    })
+}
+
 macro_rules! from_error {
     ($($type:ty),* $(,)?) => {
         $(impl From<$type> for Failure {
             fn from(error: $type) -> Failure {
-                Failure::new(chain(&error))
+                Failure::new(chain(&error)).maybe_hint(disk_hint(&error))
             }
         })*
     };
@@ -64,12 +79,17 @@ macro_rules! from_error {
 
 from_error!(
     std::io::Error,
-    strake_cache::StoreError,
     strake_oci::InvalidReference,
     strake_oci::InvalidPlatform,
     strake_export::ExportError,
     strake_sandbox::EnterError,
 );
+
+impl From<strake_cache::StoreError> for Failure {
+    fn from(error: strake_cache::StoreError) -> Failure {
+        Failure::new(chain(&error)).maybe_hint(error.hint().map(str::to_owned))
+    }
+}
 
 impl From<strake_registry::Error> for Failure {
     fn from(error: strake_registry::Error) -> Failure {
@@ -79,6 +99,7 @@ impl From<strake_registry::Error> for Failure {
 
 impl From<strake_build::StepError> for Failure {
     fn from(error: strake_build::StepError) -> Failure {
-        Failure::new(chain(&error)).maybe_hint(error.hint())
+        let hint = error.hint().or_else(|| disk_hint(&error));
+        Failure::new(chain(&error)).maybe_hint(hint)
     }
 }

@@ -14,6 +14,7 @@ mod output;
 mod progress;
 mod publish;
 mod say;
+mod signals;
 mod units;
 
 use args::{Cli, Command};

@@ -4,12 +4,15 @@ use crate::{
     failure::Failure,
     output::{Kind, Output, Sink},
 };
-use std::io::Write;
-use strake_build::{Event, Image, ImageLayer, LayerOrigin, VertexId, Workbench, local_blob};
+use std::io::{self, BufWriter, Write};
+use strake_build::{
+    BuildError, Event, Image, ImageLayer, LayerOrigin, VertexId, Workbench, local_blob,
+};
 use strake_export::{ExportError, Owners, with_media_types};
 use strake_oci::{Descriptor, Manifest, Raw, Reference};
 use strake_plan::Plan;
 use strake_registry::{PushEvent, PushImage, PushLayer, PushOutcome, PushSource};
+use strake_sandbox::CancelToken;
 
 /// What was published.
 pub(crate) struct Published {
@@ -38,6 +41,7 @@ impl Publisher<'_> {
     pub(crate) fn publish(&self, outputs: &[Output]) -> Result<Published, Failure> {
         let mut manifest = self.image.manifest.clone();
         for output in outputs {
+            self.alive()?;
             let name = title(output).to_owned();
             (self.emit)(Event::Started { vertex: self.vertex, name });
             match self.one(output) {
@@ -53,6 +57,14 @@ impl Publisher<'_> {
         let media_type = manifest.value.media_type.clone().unwrap_or_default();
         let size = manifest.bytes.len() as u64;
         Ok(Published { descriptor: Descriptor::new(&media_type, manifest.digest(), size) })
+    }
+
+    /// Nothing is published by a build that was told to end.
+    fn alive(&self) -> Result<(), Failure> {
+        if self.bench.cancel.is_cancelled() {
+            return Err(Failure::new(BuildError::Cancelled));
+        }
+        Ok(())
     }
 
     /// Returns the manifest that was written.
@@ -73,18 +85,18 @@ impl Publisher<'_> {
             Kind::Store => self.keep(&manifest, names)?,
             Kind::OciTar(sink) => {
                 let image = self.local(output, names)?;
-                into(sink, |to| strake_export::oci_tar(&image, to))?;
+                self.into(sink, |to| strake_export::oci_tar(&image, to))?;
             }
             Kind::OciFolder(folder) => {
                 strake_export::oci_dir(&self.local(output, names)?, folder)?;
             }
             Kind::Docker(sink) => {
                 let image = self.local(output, names)?;
-                into(sink, |to| strake_export::docker_archive(&image, to))?;
+                self.into(sink, |to| strake_export::docker_archive(&image, to))?;
             }
             Kind::Tar(sink) => {
                 let image = self.local(output, names)?;
-                into(sink, |to| strake_export::tar(&image, to))?;
+                self.into(sink, |to| strake_export::tar(&image, to))?;
             }
             Kind::Local(folder) => {
                 strake_export::local(&self.local(output, names)?, folder, Owners::Caller)?;
@@ -126,8 +138,28 @@ impl Publisher<'_> {
         }
         store.write_blob(&self.image.config.bytes)?;
         let digest = store.write_blob(&manifest.bytes)?;
+        self.alive()?;
         for name in names {
             store.tag_image(&name.to_string(), &digest)?;
+        }
+        Ok(())
+    }
+
+    fn into(
+        &self,
+        sink: &Sink,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), ExportError>,
+    ) -> Result<(), Failure> {
+        let cancel = &self.bench.cancel;
+        // Buffered on this side too: asking costs a system call.
+        let write = |to: &mut dyn Write| -> Result<(), ExportError> {
+            let mut to = BufWriter::with_capacity(1 << 20, Until { to, cancel });
+            write(&mut to)?;
+            Ok(to.flush()?)
+        };
+        match sink {
+            Sink::Stdout => write(&mut std::io::stdout().lock())?,
+            Sink::File(path) => strake_export::write_file(path, write)?,
         }
         Ok(())
     }
@@ -186,19 +218,23 @@ fn title(output: &Output) -> &'static str {
     }
 }
 
-fn into(
-    sink: &Sink,
-    write: impl FnOnce(&mut dyn Write) -> Result<(), ExportError>,
-) -> Result<(), Failure> {
-    match sink {
-        Sink::Stdout => {
-            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            write(&mut out)?;
-            out.flush()?;
+/// Fails once the build is cancelled, so that a large file is not written to its end.
+struct Until<'a> {
+    to: &'a mut dyn Write,
+    cancel: &'a CancelToken,
+}
+
+impl Write for Until<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.cancel.is_cancelled() {
+            return Err(io::Error::other("cancelled"));
         }
-        Sink::File(path) => strake_export::write_file(path, write)?,
+        self.to.write(bytes)
     }
-    Ok(())
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// What of a push is worth a line.

@@ -1,5 +1,6 @@
 //! RUN: what a process sees, what it leaves, and who owns it.
 
+#[expect(dead_code, unreachable_pub, reason = "each test file uses its part")]
 mod common;
 
 use common::Lab;
@@ -55,7 +56,7 @@ fn owners_are_right_with_one_id() {
 fn mounts_leave_no_trace() {
     for lab in [Lab::new(), Lab::ordinary()] {
         lab.write("context/data/file", "bound\n");
-        lab.write("context/token", "s3cret\n");
+        lab.write("context/token", "s3cret");
         lab.write(
             "context/Dockerfile",
             "FROM base AS other\nRUN echo other > /o\nFROM base\n\

@@ -17,7 +17,7 @@ use std::{
 };
 use tokio::{
     runtime::Runtime,
-    sync::{OnceCell, Semaphore},
+    sync::{OnceCell, Semaphore, watch},
 };
 
 /// How to reach registries.
@@ -131,6 +131,7 @@ pub struct Client {
 struct Shared {
     options: Options,
     inner: Mutex<Option<Arc<Inner>>>,
+    cancelled: watch::Sender<bool>,
 }
 
 impl fmt::Debug for Client {
@@ -148,7 +149,13 @@ impl Client {
                 why: "it has characters that cannot stand in a header".to_owned(),
             });
         }
-        Ok(Client { shared: Arc::new(Shared { options, inner: Mutex::new(None) }) })
+        let (inner, cancelled) = (Mutex::new(None), watch::Sender::new(false));
+        Ok(Client { shared: Arc::new(Shared { options, inner, cancelled }) })
+    }
+
+    /// Ends what this client and its clones do, now and later, with [`Error::Cancelled`].
+    pub fn cancel(&self) {
+        self.shared.cancelled.send_replace(true);
     }
 
     /// The number of transfers at a time.
@@ -162,7 +169,10 @@ impl Client {
         if let Some(inner) = &*inner {
             return Ok(Arc::clone(inner));
         }
-        let made = Arc::new(Inner::new(self.shared.options.clone())?);
+        let made = Arc::new(Inner::new(
+            self.shared.options.clone(),
+            self.shared.cancelled.subscribe(),
+        )?);
         *inner = Some(Arc::clone(&made));
         Ok(made)
     }
@@ -177,6 +187,7 @@ pub(crate) struct Inner {
     clients: Mutex<BTreeMap<Kind, reqwest::Client>>,
     pub(crate) pulls: Semaphore,
     pub(crate) pushes: Semaphore,
+    cancelled: watch::Receiver<bool>,
 }
 
 /// One registry.
@@ -198,7 +209,7 @@ struct Kind {
 }
 
 impl Inner {
-    fn new(options: Options) -> Result<Inner, Error> {
+    fn new(options: Options, cancelled: watch::Receiver<bool>) -> Result<Inner, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("strake-registry")
@@ -213,13 +224,25 @@ impl Inner {
             runtime: Some(runtime),
             hosts: Mutex::default(),
             clients: Mutex::default(),
+            cancelled,
             options,
         })
     }
 
-    /// Runs `work` on this thread until it is done.
-    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
-        self.runtime.as_ref().expect("present until dropped").block_on(work)
+    /// Runs `work` on this thread until it is done or the client is cancelled.
+    pub(crate) fn block_on<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let mut cancelled = self.cancelled.clone();
+        let runtime = self.runtime.as_ref().expect("present until dropped");
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                Ok(_) = cancelled.wait_for(|it| *it) => Err(Error::Cancelled),
+                done = work => done,
+            }
+        })
     }
 
     /// Runs `operation` under the retry policy.

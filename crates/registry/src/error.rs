@@ -99,6 +99,9 @@ pub enum Error {
         /// A digest.
         what: String,
     },
+    /// The client was cancelled.
+    #[error("cancelled")]
+    Cancelled,
     /// The bytes are not what their name says.
     #[error("{place} returned {got} for {asked}")]
     WrongDigest {

@@ -4,10 +4,12 @@ use crate::{
     args::BuildArgs,
     bases::Bases,
     clock, environment,
-    failure::{Failure, chain},
+    failure::{Failure, chain, disk_hint},
     inputs::{self, Named},
     output::Output,
-    progress, publish, say, units,
+    progress, publish, say,
+    signals::{Signals, cancelled},
+    units,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,9 +26,19 @@ use strake_layer::Compression;
 use strake_oci::{Digest, Platform, Reference};
 use strake_plan::{Network, Plan};
 use strake_registry::{Client, DockerConfig, Options};
-use strake_sandbox::{CancelToken, EnterOptions, Privilege};
+use strake_sandbox::{EnterOptions, Privilege};
 
 pub(crate) fn run(args: BuildArgs) -> Result<(), Failure> {
+    let signals = Signals::new()?;
+    let result = build(args, &signals);
+    // What was under way when the signal came fails in many ways; there was one cause.
+    match signals.received() {
+        Some(signal) if result.is_err() => Err(cancelled(signal)),
+        _ => result,
+    }
+}
+
+fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     refuse(&args)?;
     let outputs = Output::choose(&args.outputs, args.push, args.load, !args.tags.is_empty())?;
     let names = names(&args.tags)?;
@@ -40,8 +52,7 @@ pub(crate) fn run(args: BuildArgs) -> Result<(), Failure> {
     let privilege = enter(args.single_id)?;
     let store = Store::open(&environment::store(args.store.store.clone(), uid))?;
     let client = client(&args)?;
-    let cancel = CancelToken::new().map_err(Failure::new)?;
-    watch_signals(&cancel);
+    signals.watch(&client, store.leftovers());
 
     let (file, mut problems) = strake_dockerfile::parse(&source.text);
     let request = request(&args, &names, platform, &named)?;
@@ -67,7 +78,7 @@ pub(crate) fn run(args: BuildArgs) -> Result<(), Failure> {
         extra_hosts: inputs::extra_hosts(&args.add_hosts)?,
         shm_size: args.shm_size.as_deref().map(units::size).transpose().map_err(Failure::usage)?,
         host_env: Vec::new(),
-        cancel,
+        cancel: signals.cancel.clone(),
         failed: AtomicBool::new(false),
     };
     let reader = progress::reader(&args.progress, args.quiet, args.verbose)?;
@@ -223,21 +234,6 @@ fn client(args: &BuildArgs) -> Result<Client, Failure> {
     Ok(Client::new(options)?)
 }
 
-/// The first Ctrl-C ends the build and tidies up; the second one does not wait.
-fn watch_signals(cancel: &CancelToken) {
-    use signal_hook::{consts::TERM_SIGNALS, iterator::Signals};
-    let Ok(mut signals) = Signals::new(TERM_SIGNALS) else { return };
-    let cancel = cancel.clone();
-    std::thread::spawn(move || {
-        for signal in signals.forever() {
-            if cancel.is_cancelled() {
-                let _ = signal_hook::low_level::emulate_default_handler(signal);
-            }
-            cancel.cancel();
-        }
-    });
-}
-
 fn request(
     args: &BuildArgs,
     names: &[Reference],
@@ -322,19 +318,17 @@ fn show_problems(problems: &[Diagnostic], source: &Source) -> Result<(), Failure
 
 fn rendered(problems: &[Diagnostic], source: &Source) -> Failure {
     let text = strake_diag::render_all(problems, source, Colour::Never);
-    Failure::new(text.strip_prefix("error: ").unwrap_or(&text))
+    Failure::new(text)
 }
 
 /// A failed step with its place in the Dockerfile and the last of its output.
 fn explain(error: &BuildError, source: &Source) -> Failure {
     let (span, error) = match error {
-        BuildError::Cancelled => {
-            return Failure { code: 130, ..Failure::new("the build was cancelled") };
-        }
+        BuildError::Cancelled => return Failure::new(error),
         BuildError::Step { span, error, .. } => (*span, error),
     };
     let mut told = Diagnostic::error("build", span, chain(error.as_ref()));
-    if let Some(hint) = error.hint() {
+    if let Some(hint) = error.hint().or_else(|| disk_hint(error.as_ref())) {
         told = told.hint(hint);
     }
     let failure = rendered(&[told], source);

@@ -1,5 +1,8 @@
 //! A place to build in: a store, a base image and a context of the test's own.
-#![expect(clippy::missing_panics_doc, reason = "tests panic")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+pub mod registry;
+pub mod traces;
 
 use std::{
     fs,
@@ -75,17 +78,13 @@ impl Lab {
 
     /// A command that runs strake in this lab's store, as this lab's user, with a bare environment.
     pub fn command(&self, args: &[&str]) -> Command {
-        let program = env!("CARGO_BIN_EXE_strake");
+        let program = self.program();
         let mut command = match self.user {
             None => Command::new(program),
             Some(uid) => {
-                let copy = self.path("strake");
-                if !copy.exists() {
-                    fs::copy(program, &copy).unwrap();
-                }
                 let mut command = Command::new("setpriv");
                 let (uid, gid) = (format!("--reuid={uid}"), format!("--regid={uid}"));
-                command.args([&uid, &gid, "--clear-groups"]).arg(copy);
+                command.args([&uid, &gid, "--clear-groups"]).arg(program);
                 command
             }
         };
@@ -93,6 +92,18 @@ impl Lab {
         command.env("STRAKE_STORE", self.path("store")).stdin(Stdio::null());
         command.current_dir(self.dir.path());
         command
+    }
+
+    /// A strake of this lab's own: its processes can be told from those of other tests, and any user
+    /// may execute it.
+    pub fn program(&self) -> PathBuf {
+        let copy = self.path("strake");
+        if !copy.exists() {
+            let program = env!("CARGO_BIN_EXE_strake");
+            // A link: a file that was just written may still be open in another test's fork.
+            fs::hard_link(program, &copy).or_else(|_| fs::copy(program, &copy).map(drop)).unwrap();
+        }
+        copy
     }
 
     /// Runs strake to its end.
@@ -156,7 +167,8 @@ impl Lab {
 }
 
 impl Ended {
-    fn of(output: Output) -> Ended {
+    /// What a program that ended has said.
+    pub fn of(output: Output) -> Ended {
         Ended {
             code: output.status.code(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
