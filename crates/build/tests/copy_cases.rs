@@ -272,7 +272,9 @@ fn tree(lines: &[String], folder: Option<&Path>) -> Tree {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
         } else if let Some(folder) = folder.filter(|_| line.kind == 'h') {
-            fs::hard_link(folder.join(&line.target), folder.join(&line.path)).unwrap();
+            let path = folder.join(&line.path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::hard_link(folder.join(&line.target), path).unwrap();
         }
         let hash = ContentHash(*Digest::of(content).as_bytes());
         index.entries.push(IndexEntry {
