@@ -34,6 +34,10 @@ stop() {
   pid=$(cat "$dir/dockerd.pid")
   kill "$pid" 2>/dev/null || return 0
   while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+  # The engine leaves its network namespace mounted.
+  for left in "$dir"/exec/netns/*; do
+    [ ! -e "$left" ] || umount "$left"
+  done
 }
 
 case $action in

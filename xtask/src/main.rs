@@ -2,8 +2,11 @@
 
 mod demo;
 mod packages;
+mod seeds;
 mod shell;
 mod test;
+#[cfg(test)]
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -13,7 +16,8 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         ["demo"] => demo::run(),
         ["test"] => test::run(),
-        _ => Err("usage: cargo xtask demo|test".to_owned()),
+        ["seeds", options @ ..] => seeds::run(options),
+        _ => Err("usage: cargo xtask demo|test|seeds".to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
