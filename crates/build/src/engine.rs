@@ -42,7 +42,7 @@ pub fn run(
     let state = lock(&engine.done)[plan.target.0].clone();
     match state {
         Some(Finished::Ok(state)) => {
-            Ok(assemble(&plan.stages[plan.target.0], State::clone(&state)))
+            Ok(assemble(&plan.stages[plan.target.0], State::clone(&state), bench.source_date_epoch))
         }
         Some(Finished::Failed) | None => Err(BuildError::Cancelled),
     }
@@ -65,6 +65,13 @@ enum Finished {
     Failed,
 }
 
+/// What failed, and where.
+struct Failed {
+    error: StepError,
+    span: Span,
+    text: String,
+}
+
 /// A step in its place.
 #[derive(Clone, Copy)]
 pub(crate) struct At<'a> {
@@ -78,9 +85,9 @@ impl Engine<'_> {
         let stage = &self.plan.stages[id.0];
         let finished = match self.steps(id, stage) {
             Ok(state) => Finished::Ok(Arc::new(state)),
-            Err((error, span, text)) => {
+            Err(failed) => {
                 self.bench.fail();
-                self.record(error, span, stage, text);
+                self.record(*failed, stage);
                 Finished::Failed
             }
         };
@@ -89,7 +96,8 @@ impl Engine<'_> {
     }
 
     /// Keeps the first failure that is not merely another's consequence.
-    fn record(&self, error: StepError, span: Span, stage: &Stage, text: String) {
+    fn record(&self, failed: Failed, stage: &Stage) {
+        let Failed { error, span, text } = failed;
         let mut first = lock(&self.first_error);
         if first.is_some() || matches!(error, StepError::Stopped) {
             return;
@@ -115,8 +123,11 @@ impl Engine<'_> {
         }
     }
 
-    fn steps(&self, id: StageId, stage: &Stage) -> Result<State, (StepError, Span, String)> {
-        let base = |error| (error, stage.span, format!("FROM {}", base_name(&stage.base)));
+    fn steps(&self, id: StageId, stage: &Stage) -> Result<State, Box<Failed>> {
+        let base = |error| {
+            let text = format!("FROM {}", base_name(&stage.base));
+            Box::new(Failed { error, span: stage.span, text })
+        };
         let mut vertex = self.vertices[id.0];
         let total = 1 + stage.steps.iter().filter(|it| has_vertex(it)).count();
         let mut state = self.base(stage, VertexId(vertex), total).map_err(base)?;
@@ -128,7 +139,9 @@ impl Engine<'_> {
                 number += 1;
             }
             let name = format!("[{} {number}/{total}] {}", stage.name, step.text);
-            self.step(at, &name, &mut state).map_err(|it| (it, step.span, step.text.clone()))?;
+            self.step(at, &name, &mut state).map_err(|error| {
+                Box::new(Failed { error, span: step.span, text: step.text.clone() })
+            })?;
         }
         Ok(state)
     }

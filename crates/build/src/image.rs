@@ -74,11 +74,16 @@ pub fn local_blob(layer: &ImageLayer, bench: &Workbench) -> Result<PathBuf, Step
 }
 
 /// Config and manifest of the target stage.
-pub(crate) fn assemble(stage: &Stage, state: State) -> Image {
+pub(crate) fn assemble(stage: &Stage, state: State, epoch: Option<i64>) -> Image {
     let State { layers, root: _, mut history, extra, author } = state;
     let times: Vec<Option<String>> =
         layers.iter().map(|it| it.created.map(time::rfc3339)).collect();
+    if let Some(epoch) = epoch {
+        let new = history.iter_mut().filter(|it| it.created.is_none());
+        new.for_each(|it| it.created = Some(time::rfc3339(epoch)));
+    }
     let created = time::fill_history(&mut history, &times);
+    let created = epoch.map(time::rfc3339).or(created);
     let config = Raw::write(ImageConfig {
         author: stage.author.clone().or(author),
         architecture: stage.platform.architecture.clone(),

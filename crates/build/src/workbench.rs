@@ -40,6 +40,8 @@ pub struct Workbench {
     pub threads: usize,
     /// Seconds since 1970: the time of what is made now.
     pub clock: fn() -> i64,
+    /// SOURCE_DATE_EPOCH: the time that config and history give instead, in seconds since 1970.
+    pub source_date_epoch: Option<i64>,
     /// Content of `/etc/resolv.conf` during a RUN.
     pub resolv_conf: Vec<u8>,
     /// Lines added to `/etc/hosts` during a RUN.

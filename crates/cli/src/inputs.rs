@@ -22,6 +22,25 @@ pub(crate) fn build_args(written: &[String]) -> Result<Vec<(String, String)>, Fa
     Ok(args)
 }
 
+/// SOURCE_DATE_EPOCH, as a build argument or from the environment: seconds since 1970.
+pub(crate) fn source_date_epoch(written: &[String]) -> Result<Option<i64>, Failure> {
+    let given = build_args(written)?.into_iter().rev().find(|it| it.0 == SOURCE_DATE_EPOCH);
+    let value = given.map(|it| it.1).or_else(|| crate::environment::text(SOURCE_DATE_EPOCH));
+    let Some(value) = value.filter(|it| !it.is_empty()) else { return Ok(None) };
+    value.parse().map(Some).map_err(|_| {
+        Failure::usage(format!("{SOURCE_DATE_EPOCH}={value} is not a number of seconds since 1970"))
+            .hint("give e.g. $(git log -1 --format=%ct)")
+    })
+}
+
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+/// Build arguments that mean something to BuildKit and nothing here.
+pub(crate) fn without_effect(written: &[String]) -> Vec<String> {
+    let name = |it: &String| it.split_once('=').map_or(it.as_str(), |it| it.0).to_owned();
+    written.iter().map(name).filter(|it| it.starts_with("BUILDKIT_")).collect()
+}
+
 /// `NAME=VALUE` pairs of `flag`.
 pub(crate) fn pairs(flag: &str, written: &[String]) -> Result<Vec<(String, String)>, Failure> {
     written

@@ -44,7 +44,7 @@ impl Selection {
 }
 
 /// How much of a file tells whether it is an archive.
-const ARCHIVE_HEAD: u64 = 64 << 10;
+const ARCHIVE_HEAD: u64 = 1 << 20;
 
 /// Mode of a heredoc's file.
 const HEREDOC_MODE: u32 = 0o644;

@@ -69,7 +69,11 @@ impl<'a> Prepared<'a> {
             Some(written) => Some(self.owner(engine, written, names)?),
         };
         let scratch = engine.bench.store.temp_dir("copy")?;
-        let folders = materialise::snapshots(&self.layers, engine.bench)?;
+        let folders = if self.selection.reads_layers() {
+            materialise::snapshots(&self.layers, engine.bench)?
+        } else {
+            Vec::new()
+        };
         let dir = scratch.path();
         let changes = copy::changes(self.op, &self.selection, below, owner, now, dir, &folders)?;
         Ok(Made { changes, snapshot: None, guard: Some(scratch), window: (now, now) })

@@ -19,7 +19,7 @@ use std::{
 };
 use strake_build::{BuildError, Image, StepError, Workbench};
 use strake_cache::Store;
-use strake_context::Context;
+use strake_context::{Context, StatIndex};
 use strake_diag::{Colour, Diagnostic, Source};
 use strake_dockerfile::{Dockerfile, Request};
 use strake_layer::Compression;
@@ -54,16 +54,18 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     let client = client(&args)?;
     signals.watch(&client, store.leftovers());
 
-    let (file, mut problems) = strake_dockerfile::parse(&source.text);
-    let request = request(&args, &names, platform, &named)?;
+    let (file, problems) = strake_dockerfile::parse(&source.text);
+    let request = request(&args, platform, &named)?;
+    warn(&args, &file, &request);
     let bases = Bases { store: &store, client: &client, named: &named, pull: args.pull };
-    let plan = plan(&file, request, &bases, &mut problems, &source.text)?;
+    let plan = plan(&file, request, &bases, &problems, &source.text)?;
 
+    let stat_index = stat_index(&store, &args.context);
     let overlay =
         !args.no_overlay && strake_sandbox::overlay_works(store.temp_dir("probe")?.path());
     let bench = Workbench {
         store,
-        context: Some(context),
+        context: Some(context.with_index(StatIndex::load(&stat_index))),
         named: folders,
         client,
         privilege,
@@ -74,6 +76,7 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
         compression: compression(&outputs)?,
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         clock: clock::now,
+        source_date_epoch: inputs::source_date_epoch(&args.build_args)?,
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
         extra_hosts: inputs::extra_hosts(&args.add_hosts)?,
         shm_size: args.shm_size.as_deref().map(units::size).transpose().map_err(Failure::usage)?,
@@ -81,25 +84,33 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
         cancel: signals.cancel.clone(),
         failed: AtomicBool::new(false),
     };
+    let built = run_and_publish(&args, &plan, &bench, &outputs, &names, &source.text);
+    save_stat_index(&bench, &stat_index);
+    let (image, published) = built?;
+    report(&args, &names, &outputs, &image, &published, &bench.store)
+}
+
+/// Runs the plan and gives the image to its outputs, shown as `--progress` says.
+fn run_and_publish(
+    args: &BuildArgs,
+    plan: &Plan,
+    bench: &Workbench,
+    outputs: &[Output],
+    names: &[Reference],
+    source: &Source,
+) -> Result<(Image, publish::Published), Failure> {
     let reader = progress::reader(&args.progress, args.quiet, args.verbose)?;
     let emit = |event| reader.event(event);
-    let built = strake_build::run(&plan, &bench, &emit)
-        .map_err(|error| explain(&error, &source.text))
+    let built = strake_build::run(plan, bench, &emit)
+        .map_err(|error| explain(&error, source))
         .and_then(|image| {
-            let vertex = publish::vertex(&plan);
-            let publisher = publish::Publisher {
-                image: &image,
-                names: &names,
-                bench: &bench,
-                emit: &emit,
-                vertex,
-            };
-            let done = publisher.publish(&outputs)?;
+            let vertex = publish::vertex(plan);
+            let publisher = publish::Publisher { image: &image, names, bench, emit: &emit, vertex };
+            let done = publisher.publish(outputs)?;
             Ok((image, done))
         });
     reader.finish();
-    let (image, published) = built?;
-    report(&args, &names, &outputs, &image, &published, &bench.store)
+    built
 }
 
 /// Makes this process root in its own namespaces, as far as the machine lets it.
@@ -188,6 +199,24 @@ fn context(args: &BuildArgs, dockerfile: &Path) -> Result<Context, Failure> {
     open_context(Path::new(&args.context), Some(dockerfile))
 }
 
+/// Where what is known of the context's files is kept between builds.
+fn stat_index(store: &Store, context: &str) -> PathBuf {
+    let path = std::path::absolute(context).unwrap_or_else(|_| PathBuf::from(context));
+    let name = Digest::of(path.as_os_str().as_encoded_bytes());
+    store.root().join("contexts").join(name.short())
+}
+
+/// Not to be able to keep the index costs time in the next build and nothing else.
+fn save_stat_index(bench: &Workbench, path: &Path) {
+    let Some(context) = &bench.context else { return };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    if fs_err::create_dir_all(folder).is_ok()
+        && let Err(error) = context.index().save(path)
+    {
+        say::note(&format!("warning: {}", chain(&error)));
+    }
+}
+
 /// A folder with its ignore rules: `<Dockerfile>.dockerignore` wins over `.dockerignore`.
 fn open_context(folder: &Path, dockerfile: Option<&Path>) -> Result<Context, Failure> {
     let mut candidates: Vec<PathBuf> = Vec::new();
@@ -236,11 +265,9 @@ fn client(args: &BuildArgs) -> Result<Client, Failure> {
 
 fn request(
     args: &BuildArgs,
-    names: &[Reference],
     platform: Platform,
     named: &BTreeMap<String, Named>,
 ) -> Result<Request, Failure> {
-    let _ = names;
     let mut request = Request::new(platform, Platform::host());
     let build_args = inputs::build_args(&args.build_args)?;
     request.build_args = build_args.into_iter().map(|(name, value)| (name, Some(value))).collect();
@@ -268,12 +295,23 @@ fn request(
     Ok(request)
 }
 
+/// Says which build arguments do nothing.
+fn warn(args: &BuildArgs, file: &Dockerfile, request: &Request) {
+    let unused = strake_dockerfile::unused_build_args(file, request);
+    if !unused.is_empty() {
+        say::note(&format!("warning: no ARG of the Dockerfile takes {}", unused.join(", ")));
+    }
+    for name in inputs::without_effect(&args.build_args) {
+        say::note(&format!("warning: build argument {name} has no effect in strake"));
+    }
+}
+
 /// Plans; base images that planning asks for are looked up side by side until it asks no more.
 fn plan(
     file: &Dockerfile,
     mut request: Request,
     bases: &Bases<'_>,
-    problems: &mut Vec<Diagnostic>,
+    problems: &[Diagnostic],
     source: &Source,
 ) -> Result<Plan, Failure> {
     show_problems(problems, source)?;
