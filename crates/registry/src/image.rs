@@ -96,6 +96,8 @@ pub struct Pushed {
 
 impl Client {
     /// Pushes `image` to all `targets`. No tag is written before everything below all tags is there.
+    ///
+    /// What a registry has already is only looked at.
     pub fn push_image(
         &self,
         image: &PushImage,
@@ -107,25 +109,39 @@ impl Client {
         let (digest, bytes) = (image.manifest.digest(), &image.manifest.bytes);
         // The first repository of a registry gets the bytes; the others mount them from there.
         let mut first_of: BTreeMap<&str, &str> = BTreeMap::new();
-        let mut seen = BTreeSet::new();
+        // Per repository, whether the manifest was there before.
+        let mut held: BTreeMap<(&str, &str), bool> = BTreeMap::new();
         for target in targets {
-            if !seen.insert((&target.registry, &target.repository)) {
+            if held.contains_key(&(&*target.registry, &*target.repository)) {
                 continue;
             }
             let sibling = *first_of.entry(&target.registry).or_insert(&target.repository);
-            self.push_blobs(image, target, sibling, events)?;
-            self.push_manifest(&target.at(digest), kind, bytes)?;
+            let config = self.push_blobs(image, target, sibling, events)?;
+            // A repository that was without the config had no manifest that names it.
+            let here = config == PushOutcome::Exists && self.holds(&target.at(digest), digest);
+            if !here {
+                self.push_manifest(&target.at(digest), kind, bytes)?;
+            }
+            held.insert((&target.registry, &target.repository), here);
             events(PushEvent::ManifestPushed { repository: place(target), digest });
         }
         for target in targets {
             if target.digest.is_none() {
                 let named =
                     Reference { tag: Some(target.tag_or_latest().to_owned()), ..target.clone() };
-                self.tag(&named, kind, bytes)?;
+                let held = held[&(&*target.registry, &*target.repository)];
+                if !(held && self.holds(&named, digest)) {
+                    self.tag(&named, kind, bytes)?;
+                }
                 events(PushEvent::Tagged { reference: named, digest });
             }
         }
         Ok(Pushed { digest })
+    }
+
+    /// Whether `reference` names `digest` already; where that cannot be told, writing it will tell.
+    fn holds(&self, reference: &Reference, digest: Digest) -> bool {
+        matches!(self.head_manifest(reference), Ok(Some(held)) if held == digest)
     }
 
     /// Writes a tag. One that may not be written again and stands for this image already is fine.
@@ -150,13 +166,14 @@ impl Client {
         }
     }
 
+    /// Returns how the config came there.
     fn push_blobs(
         &self,
         image: &PushImage,
         target: &Reference,
         sibling: &str,
         events: &(dyn Fn(PushEvent) + Sync),
-    ) -> Result<(), Error> {
+    ) -> Result<PushOutcome, Error> {
         let mut seen = BTreeSet::new();
         let layers: Vec<&PushLayer> = image
             .layers
@@ -169,8 +186,7 @@ impl Client {
         let config = &image.config;
         let from = (sibling != target.repository).then_some(sibling);
         let open = || Ok(Box::new(std::io::Cursor::new(config.clone())) as Box<dyn Read + Send>);
-        self.push_blob(target, &image.manifest.value.config, from, &open, &|_| {})?;
-        Ok(())
+        self.push_blob(target, &image.manifest.value.config, from, &open, &|_| {})
     }
 
     fn push_layer(
