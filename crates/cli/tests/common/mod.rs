@@ -112,7 +112,7 @@ impl Lab {
     }
 
     /// The arguments of a build of `context` with the busybox base as `base`.
-    pub fn build_args<'a>(&self, more: &[&'a str]) -> Vec<String> {
+    pub fn build_args(&self, more: &[&str]) -> Vec<String> {
         let base = format!("base=oci-layout://{}", self.path("base").display());
         let fixed = ["build", "--progress", "plain", "--build-context", &base];
         let mut args: Vec<String> = fixed.iter().chain(more).map(|it| (*it).to_owned()).collect();
