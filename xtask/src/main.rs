@@ -1,4 +1,5 @@
-//! Development tasks: `cargo xtask demo` and `cargo xtask test`, the two commands of the README.
+//! Development tasks: `cargo xtask demo` and `cargo xtask test`, the two commands of the README,
+//! and `cargo xtask seeds`, the whole of a matrix that `test` takes a part of.
 
 mod demo;
 mod packages;

@@ -122,3 +122,19 @@ fn heading(text: &str) -> Option<Step> {
     let number = place.split_once('/')?.0.parse().ok()?;
     Some(Step { stage: stage.to_owned(), number, text: text.to_owned(), cached: false })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::steps;
+
+    #[test]
+    fn steps_are_read_from_plain_progress() {
+        let said = "#1 [a 1/2] FROM b\n#1 DONE 0.0s\n#2 [a 2/2] RUN x\n#2 ...\n#3 [c d 2/2] COPY . .\n\
+                    #3 CACHED\n#2 [a 2/2] RUN x\n#2 0.1 CACHED\n#2 DONE 1s\n#4 pushing\n#4 DONE 0s\n";
+        let seen: Vec<_> = steps(said)
+            .into_iter()
+            .map(|it| format!("{} {} {} {}", it.stage, it.number, it.text, it.cached))
+            .collect();
+        assert_eq!(seen, ["a 1 FROM b false", "a 2 RUN x false", "c d 2 COPY . . true"]);
+    }
+}

@@ -14,6 +14,8 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread::sleep,
+    time::Duration,
 };
 
 const SCRIPTS: &str = "testdata/lab";
@@ -112,6 +114,8 @@ impl Lab {
 
     /// How many requests have changed the registry so far.
     pub(crate) fn uploads(&self) -> Result<usize, String> {
+        // The registry writes a request's line after its answer.
+        sleep(Duration::from_millis(300));
         let log = fs::read_to_string(self.work.join("registry/registry.log"))
             .map_err(|error| error.to_string())?;
         let changing = ["\"PUT ", "\"POST ", "\"PATCH "];
