@@ -1,6 +1,6 @@
 //! What is said when something failed, and the exit code.
 
-use std::{fmt, io};
+use std::{fmt, io, path::Path};
 
 /// A failure, ready to be shown.
 #[derive(Debug)]
@@ -53,7 +53,10 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// What to do where a full disk is among the causes.
-pub(crate) fn disk_hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+pub(crate) fn disk_hint(
+    error: &(dyn std::error::Error + 'static),
+    store: Option<&Path>,
+) -> Option<String> {
     let full = |it: &(dyn std::error::Error + 'static)| {
         it.downcast_ref::<io::Error>().is_some_and(|it| {
             matches!(it.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
@@ -61,9 +64,11 @@ pub(crate) fn disk_hint(error: &(dyn std::error::Error + 'static)) -> Option<Str
     };
     let causes = std::iter::successors(Some(error), |it| it.source());
     causes.into_iter().any(full).then(|| {
-        "the disk is full: `strake prune` makes room in the store, or `--store` names a folder on \
-         another disk"
-            .to_owned()
+        let at = store.map(|it| format!(" at {}", it.display())).unwrap_or_default();
+        format!(
+            "the disk is full: `strake prune` makes room in the store{at}, or `--store` names a \
+             folder on another disk"
+        )
     })
 }
 
@@ -71,7 +76,7 @@ macro_rules! from_error {
     ($($type:ty),* $(,)?) => {
         $(impl From<$type> for Failure {
             fn from(error: $type) -> Failure {
-                Failure::new(chain(&error)).maybe_hint(disk_hint(&error))
+                Failure::new(chain(&error)).maybe_hint(disk_hint(&error, None))
             }
         })*
     };
@@ -99,7 +104,7 @@ impl From<strake_registry::Error> for Failure {
 
 impl From<strake_build::StepError> for Failure {
     fn from(error: strake_build::StepError) -> Failure {
-        let hint = error.hint().or_else(|| disk_hint(&error));
+        let hint = error.hint().or_else(|| disk_hint(&error, None));
         Failure::new(chain(&error)).maybe_hint(hint)
     }
 }

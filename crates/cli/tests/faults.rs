@@ -171,6 +171,7 @@ fn interrupted_in_a_pull_and_in_a_push() {
     let registry = Registry::start(&lab);
     site(&lab, &registry);
     for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let _ = fs::remove_dir_all(lab.path("store"));
         let way = SlowWay::stalling(&registry, 1 << 20);
         dockerfile(&lab, &way.name("base:1"));
         let child = start(&lab, &push_args(&lab, &registry.name("pulled:1")));

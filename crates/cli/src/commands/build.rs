@@ -102,7 +102,7 @@ fn run_and_publish(
     let reader = progress::reader(&args.progress, args.quiet, args.verbose)?;
     let emit = |event| reader.event(event);
     let built = strake_build::run(plan, bench, &emit)
-        .map_err(|error| explain(&error, source))
+        .map_err(|error| explain(&error, source, bench.store.root()))
         .and_then(|image| {
             let vertex = publish::vertex(plan);
             let publisher = publish::Publisher { image: &image, names, bench, emit: &emit, vertex };
@@ -360,13 +360,13 @@ fn rendered(problems: &[Diagnostic], source: &Source) -> Failure {
 }
 
 /// A failed step with its place in the Dockerfile and the last of its output.
-fn explain(error: &BuildError, source: &Source) -> Failure {
+fn explain(error: &BuildError, source: &Source, store: &Path) -> Failure {
     let (span, error) = match error {
         BuildError::Cancelled => return Failure::new(error),
         BuildError::Step { span, error, .. } => (*span, error),
     };
     let mut told = Diagnostic::error("build", span, chain(error.as_ref()));
-    if let Some(hint) = error.hint().or_else(|| disk_hint(error.as_ref())) {
+    if let Some(hint) = error.hint().or_else(|| disk_hint(error.as_ref(), Some(store))) {
         told = told.hint(hint);
     }
     let failure = rendered(&[told], source);
