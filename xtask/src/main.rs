@@ -1,7 +1,8 @@
 //! Development tasks: `cargo xtask demo` and `cargo xtask test`, the two commands of the README,
-//! and `cargo xtask seeds`, the whole of a matrix that `test` takes a part of.
+//! and `cargo xtask seeds` and `faults`, the whole of matrices that `test` takes a part of.
 
 mod demo;
+mod faults;
 mod packages;
 mod seeds;
 mod shell;
@@ -17,8 +18,9 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         ["demo"] => demo::run(),
         ["test"] => test::run(),
+        ["faults"] => faults::run(),
         ["seeds", options @ ..] => seeds::run(options),
-        _ => Err("usage: cargo xtask demo|test|seeds".to_owned()),
+        _ => Err("usage: cargo xtask demo|test|seeds|faults".to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,14 +4,17 @@ use crate::{
     failure::Failure,
     output::{Kind, Output, Sink},
 };
-use std::io::{self, BufWriter, Write};
+use std::{
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+};
 use strake_build::{
     BuildError, Event, Image, ImageLayer, LayerOrigin, VertexId, Workbench, local_blob,
 };
 use strake_export::{ExportError, Owners, with_media_types};
 use strake_oci::{Descriptor, Manifest, Raw, Reference};
 use strake_plan::Plan;
-use strake_registry::{PushEvent, PushImage, PushLayer, PushOutcome, PushSource};
+use strake_registry::{Layout, PushEvent, PushImage, PushLayer, PushOutcome, PushSource};
 use strake_sandbox::CancelToken;
 
 /// What was published.
@@ -105,6 +108,18 @@ impl Publisher<'_> {
         Ok(manifest)
     }
 
+    /// The file of a layer. What is in a layout was not necessarily read so far: its digest is checked
+    /// before it goes on under that name.
+    fn blob(&self, layer: &ImageLayer) -> Result<PathBuf, Failure> {
+        let path = local_blob(layer, self.bench)?;
+        if let LayerOrigin::Layout(folder) = &layer.origin
+            && !path.starts_with(self.bench.store.root())
+        {
+            Layout::open(folder)?.copy_blob(&layer.descriptor, &mut io::sink(), &|_| ())?;
+        }
+        Ok(path)
+    }
+
     /// The image with every blob on this machine.
     fn local(&self, output: &Output, names: &[Reference]) -> Result<strake_export::Image, Failure> {
         let mut layers = Vec::new();
@@ -112,7 +127,7 @@ impl Publisher<'_> {
             layers.push(strake_export::ImageLayer {
                 descriptor: layer.descriptor.clone(),
                 diff_id: layer.diff_id,
-                blob: local_blob(layer, self.bench)?,
+                blob: self.blob(layer)?,
             });
         }
         let image = strake_export::Image {
@@ -128,7 +143,7 @@ impl Publisher<'_> {
     fn keep(&self, manifest: &Raw<Manifest>, names: &[Reference]) -> Result<(), Failure> {
         let store = &self.bench.store;
         for layer in &self.image.layers {
-            let blob = local_blob(layer, self.bench)?;
+            let blob = self.blob(layer)?;
             if store.blob(&layer.descriptor.digest).is_none() {
                 let dir = store.temp_dir("keep")?;
                 let copy = dir.path().join("blob");
