@@ -57,19 +57,26 @@ pub(crate) fn disk_hint(
     error: &(dyn std::error::Error + 'static),
     store: Option<&Path>,
 ) -> Option<String> {
-    let full = |it: &(dyn std::error::Error + 'static)| {
-        it.downcast_ref::<io::Error>().is_some_and(|it| {
-            matches!(it.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-        })
-    };
-    let causes = std::iter::successors(Some(error), |it| it.source());
-    causes.into_iter().any(full).then(|| {
+    let mut causes = std::iter::successors(Some(error), |it| it.source());
+    causes.any(|it| it.downcast_ref().or(plain(it)).is_some_and(is_full)).then(|| {
         let at = store.map(|it| format!(" at {}", it.display())).unwrap_or_default();
         format!(
             "the disk is full: `strake prune` makes room in the store{at}, or `--store` names a \
              folder on another disk"
         )
     })
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The file error inside of a step's error that shows as that error, and hides it as a cause.
+fn plain<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
+    match error.downcast_ref::<strake_build::StepError>()? {
+        strake_build::StepError::Io(error) => Some(error),
+        _ => None,
+    }
 }
 
 macro_rules! from_error {
@@ -86,9 +93,16 @@ from_error!(
     std::io::Error,
     strake_oci::InvalidReference,
     strake_oci::InvalidPlatform,
-    strake_export::ExportError,
     strake_sandbox::EnterError,
 );
+
+impl From<strake_export::ExportError> for Failure {
+    fn from(error: strake_export::ExportError) -> Failure {
+        let full = matches!(&error, strake_export::ExportError::Io(it) if is_full(it));
+        let hint = "the disk is full: make room there, or name another place with `-o`";
+        Failure::new(chain(&error)).maybe_hint(full.then(|| hint.to_owned()))
+    }
+}
 
 impl From<strake_cache::StoreError> for Failure {
     fn from(error: strake_cache::StoreError) -> Failure {

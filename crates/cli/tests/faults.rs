@@ -86,6 +86,7 @@ fn build_again(lab: &Lab, registry: &Registry, repository: &str, what: &str) {
     lab.assert_nothing_runs();
 }
 
+#[expect(clippy::disallowed_methods, reason = "`cargo xtask faults` asks for more")]
 fn kills() -> u64 {
     let said = std::env::var("STRAKE_TEST_KILLS").ok();
     said.map_or(10, |it| it.parse().expect("STRAKE_TEST_KILLS is a number"))
@@ -178,6 +179,11 @@ fn interrupted_in_a_pull_and_in_a_push() {
         interrupted(&lab, signal, code, child, |_| way.wait_until_stalled());
         assert!(!registry.has("pulled", "1"));
 
+        let way = SlowWay::stalling(&registry, 0);
+        dockerfile(&lab, &way.name("base:1"));
+        let child = start(&lab, &push_args(&lab, &registry.name("pulled:1")));
+        interrupted(&lab, signal, code, child, |_| way.wait_until_stalled());
+
         let way = SlowWay::stalling(&registry, 1 << 20);
         dockerfile(&lab, &registry.name("base:1"));
         let child = start(&lab, &push_args(&lab, &way.name("pushed:1")));
@@ -223,5 +229,31 @@ fn a_full_disk_is_said_and_the_next_build_is_right() {
         }
         let sum_file = lab.path(&format!("tree{size}")).join("sum");
         assert_eq!(fs::read_to_string(sum_file).unwrap(), sum(), "{size}");
+    }
+}
+
+#[test]
+fn a_full_disk_at_the_output() {
+    let lab = Lab::new();
+    lab.write("context/Dockerfile", "FROM base\nCOPY large /\n");
+    fs::write(lab.path("context/large"), noise(3, 3 << 20)).unwrap();
+    fs::create_dir(lab.path("small")).unwrap();
+    for kind in
+        ["type=oci,dest=small/x", "type=oci,tar=false,dest=small/x", "type=local,dest=small/x"]
+    {
+        let mut args = vec![lab.program().display().to_string()];
+        args.extend(lab.build_args(&["-o", kind]));
+        let words: Vec<String> = args.iter().map(|it| format!("'{it}'")).collect();
+        let script = format!(
+            "mount -t tmpfs -o size=1m tmpfs small; {}; code=$?; \
+             find small -name '*.strake.tmp' -o -name index.json; exit $code",
+            words.join(" ")
+        );
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-m", "sh", "-c", &script]).current_dir(lab.path(""));
+        let ended = Ended::of(command.env("STRAKE_STORE", lab.path("store")).output().unwrap());
+        assert_eq!(ended.stdout, "", "{kind}");
+        ended.failed_with(&["small/", "No space left", "hint: the disk is full"]);
+        lab.assert_tidy();
     }
 }

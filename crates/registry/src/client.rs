@@ -169,10 +169,8 @@ impl Client {
         if let Some(inner) = &*inner {
             return Ok(Arc::clone(inner));
         }
-        let made = Arc::new(Inner::new(
-            self.shared.options.clone(),
-            self.shared.cancelled.subscribe(),
-        )?);
+        let made =
+            Arc::new(Inner::new(self.shared.options.clone(), self.shared.cancelled.subscribe())?);
         *inner = Some(Arc::clone(&made));
         Ok(made)
     }
