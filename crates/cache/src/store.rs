@@ -140,15 +140,19 @@ impl Store {
     /// Removes what builds that died left behind.
     fn clear_up(&self) -> Result<(), StoreError> {
         let (leases, temps) = (self.path("leases"), self.path("tmp"));
-        for name in names(&leases) {
-            let path = leases.join(&name);
-            let Ok(file) = locks::open_existing(&path) else { continue };
-            if !matches!(file.try_lock(), Ok(())) {
-                continue;
-            }
-            // Claimed: as long as `file` is locked nobody else takes it for dead.
+        // Under the gate, where no lease is between being made and being locked. As long as its file
+        // is locked here nobody else takes it for dead.
+        let dead: Vec<_> = {
+            let _alone = self.exclude()?;
+            let claim = |name| {
+                let file = locks::open_existing(&leases.join(&name)).ok()?;
+                file.try_lock().is_ok().then_some((name, file))
+            };
+            names(&leases).into_iter().filter_map(claim).collect()
+        };
+        for (name, _claimed) in dead {
             if remove_tree(&temps.join(&name)).is_ok() {
-                let _ = fs::remove_file(&path);
+                let _ = fs::remove_file(leases.join(&name));
             }
         }
         // A folder without a lease was half removed. Leases are taken under the gate.
