@@ -233,6 +233,29 @@ fn a_full_disk_is_said_and_the_next_build_is_right() {
 }
 
 #[test]
+fn eight_at_once_pull_run_and_push() {
+    for lab in [Lab::new(), Lab::ordinary()] {
+        let registry = Registry::start(&lab);
+        site(&lab, &registry);
+        dockerfile(&lab, &registry.name("base:1"));
+        let names: Vec<String> = (0..8).map(|it| format!("app{}", it % 4)).collect();
+        let children: Vec<Child> = names
+            .iter()
+            .map(|it| start(&lab, &push_args(&lab, &registry.name(&format!("{it}:1")))))
+            .collect();
+        let mut made = Vec::new();
+        for child in children {
+            let ended = Ended::of(child.wait_with_output().unwrap()).ok();
+            made.extend(ended.steps().1);
+        }
+        assert_eq!(made.iter().filter(|it| it.starts_with("COPY")).count(), 1, "{made:?}");
+        assert_eq!(made.iter().filter(|it| it.starts_with("RUN")).count(), 2, "{made:?}");
+        lab.assert_tidy();
+        build_again(&lab, &registry, "app4", "after eight builds");
+    }
+}
+
+#[test]
 fn a_full_disk_at_the_output() {
     let lab = Lab::new();
     lab.write("context/Dockerfile", "FROM base\nCOPY large /\n");

@@ -83,6 +83,13 @@ fn wait(policy: &Retries, attempt: u32, salt: &str, error: &Error) -> Option<Dur
         // A registry that is down is reported soon; one that hiccups is waited for.
         Error::Unreachable { connecting: true, .. } => (policy.attempts.min(3), None),
         Error::Unreachable { .. } | Error::Stalled { .. } => (policy.attempts, None),
+        // docker-registry's own trouble with two pushes of one image at once: the digest of a
+        // manifest is made from the bytes that are sent.
+        Error::UnexpectedStatus { status: 400, code: Some(code), request, .. }
+            if code == "DIGEST_INVALID" && request.contains("/manifests/") =>
+        {
+            (policy.attempts, None)
+        }
         Error::UnexpectedStatus {
             status: 408 | 425 | 429 | 500 | 502 | 503 | 504,
             retry_after,
