@@ -120,6 +120,18 @@ fn permanent_faults_are_one_clear_error_and_no_tag() {
 }
 
 #[test]
+fn a_registry_that_trips_over_another_push_is_asked_again() {
+    let fake = Fake::start(|request, seen| {
+        let error = r#"{"errors":[{"code":"DIGEST_INVALID","message":"digest invalid"}]}"#;
+        let trips = request.is("PUT", "/manifests/") && seen == 0;
+        trips.then(|| Reply::status(400).body(error))
+    });
+    let folder = tempfile::tempdir().unwrap();
+    push(&client_of(&fake), &image(folder.path(), &[b"one"]), &fake.name("a:1")).unwrap();
+    assert_eq!(fake.tags(), ["a:1"]);
+}
+
+#[test]
 fn the_registrys_wish_to_wait_is_granted_or_told() {
     let limited = |after: &'static str| {
         Fake::start(move |request, seen| {
