@@ -207,7 +207,7 @@ fn reads(op: &Op) -> Vec<StageId> {
                 _ => None,
             })
             .collect(),
-        Op::Fetch(_) | Op::Workdir(_) | Op::Config => Vec::new(),
+        Op::Workdir(_) | Op::Config => Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{StepError, engine::Engine, materialise::form, op::copy::Prepared};
 use std::path::{Path, PathBuf};
 use strake_cache::CacheMount;
 use strake_layer::{Compression, PackOptions, Tree};
-use strake_plan::{CopyOp, CopySource, MountKind, RunMount, RunOp, Source};
+use strake_plan::{CopyOp, CopySource, MountKind, RunMount, RunOp, Source, Unpack};
 use strake_sandbox::{Mount, MountSource};
 
 /// The mounts of one RUN, and what must live as long as it runs.
@@ -47,7 +47,7 @@ fn as_copy(from: &Source, source: &str) -> CopyOp {
         link: true,
         parents: false,
         excludes: Vec::new(),
-        unpack: false,
+        unpack: Unpack::Never,
     }
 }
 

@@ -20,7 +20,7 @@ use strake_build::copy::{CopyError, SourceTree, changes, select};
 use strake_context::Context;
 use strake_layer::{Body, Change, ContentHash, Entry, Index, IndexEntry, Kind, Tree};
 use strake_oci::Digest;
-use strake_plan::{CopyOp, CopySource, HeredocFile, Source, StageId};
+use strake_plan::{CopyOp, CopySource, HeredocFile, Source, StageId, Unpack};
 
 const NOW: i64 = 9000;
 const THEN: i64 = 1000;
@@ -118,7 +118,7 @@ fn instruction_of(
     sections: &BTreeMap<String, Vec<String>>,
 ) -> (CopyOp, Option<(u32, u32)>) {
     let mut words: Vec<&str> = line.split(' ').collect();
-    let unpack = words.remove(0) == "ADD";
+    let unpack = if words.remove(0) == "ADD" { Unpack::Local } else { Unpack::Never };
     let dest = words.pop().unwrap();
     let mut op = CopyOp {
         from: if from_stage { Source::Stage(StageId(0)) } else { Source::Context },

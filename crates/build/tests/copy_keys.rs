@@ -12,7 +12,7 @@ use std::{
 use strake_build::copy::{SourceTree, select};
 use strake_context::Context;
 use strake_layer::{ContentHash, Entry, Index, IndexEntry, Kind, Tree};
-use strake_plan::{CopyOp, CopySource, Source, StageId};
+use strake_plan::{CopyOp, CopySource, Source, StageId, Unpack};
 
 fn copy(source: &str) -> CopyOp {
     CopyOp {
@@ -24,7 +24,7 @@ fn copy(source: &str) -> CopyOp {
         link: false,
         parents: false,
         excludes: Vec::new(),
-        unpack: false,
+        unpack: Unpack::Never,
     }
 }
 

@@ -1,8 +1,8 @@
 //! The identity of a step: a record that a person can read, and its hash.
 
 use crate::op::{
-    CacheSharing, CopyOp, CopySource, FetchOp, HeredocFile, MountKind, Network, Op, RunMount,
-    RunOp, Source, WorkdirOp,
+    CacheSharing, CopyOp, CopySource, DeviceRequest, GitSource, HeredocFile, HttpSource, MountKind,
+    Network, Op, RunMount, RunOp, Security, Source, Unpack, WorkdirOp,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -107,12 +107,6 @@ pub fn step_key(
             }
             copy_fields(copy, &mut record);
         }
-        Op::Fetch(fetch) => {
-            if !fetch.link {
-                record.push("below", below.0.to_string());
-            }
-            fetch_fields(fetch, &mut record);
-        }
         Op::Workdir(WorkdirOp { path, user }) => {
             record.push("below", below.0.to_string());
             record.push("workdir.path", path);
@@ -127,7 +121,7 @@ pub fn step_key(
 }
 
 fn run_fields(run: &RunOp, record: &mut KeyRecord) {
-    let RunOp { argv, files, env, proxies: _, cwd, user, mounts, network } = run;
+    let RunOp { argv, files, env, proxies: _, cwd, user, mounts, network, security, devices } = run;
     for word in argv {
         record.push("run.argv", word);
     }
@@ -147,6 +141,12 @@ fn run_fields(run: &RunOp, record: &mut KeyRecord) {
             Network::Host => "host",
         },
     );
+    if let Security::Insecure = security {
+        record.push("run.security", "insecure");
+    }
+    for DeviceRequest { name, required: _ } in devices {
+        record.push("run.device", name);
+    }
     for RunMount { target, kind } in mounts {
         record.push("run.mount", format!("{} {target}", mount_text(kind)));
     }
@@ -188,6 +188,8 @@ fn copy_fields(copy: &CopyOp, record: &mut KeyRecord) {
         match source {
             CopySource::Path(path) => record.push("copy.path", path),
             CopySource::Heredoc(file) => heredoc_fields("copy.file", file, record),
+            CopySource::Http(source) => remote_fields(source, record),
+            CopySource::Git(source) => git_fields(source, record),
         }
     }
     record.push("copy.dest", dest);
@@ -198,18 +200,38 @@ fn copy_fields(copy: &CopyOp, record: &mut KeyRecord) {
     for pattern in excludes {
         record.push("copy.exclude", pattern);
     }
-    record.push("copy.unpack", unpack.to_string());
+    let unpack = match unpack {
+        Unpack::Never => "false",
+        Unpack::Local => "true",
+        Unpack::All => "all",
+    };
+    record.push("copy.unpack", unpack);
 }
 
-fn fetch_fields(fetch: &FetchOp, record: &mut KeyRecord) {
-    let FetchOp { url, dest, checksum, chown, chmod, link, unpack } = fetch;
-    record.push("fetch.url", url);
-    record.push("fetch.dest", dest);
-    record.push("fetch.checksum", checksum.as_deref().unwrap_or(""));
-    record.push("fetch.chown", chown.as_deref().unwrap_or(""));
-    record.push("fetch.chmod", chmod.as_deref().unwrap_or(""));
-    record.push("fetch.link", link.to_string());
-    record.push("fetch.unpack", unpack.to_string());
+/// What of a remote source decides the result besides its content, which is in `sources` of
+/// [`step_key`]: the name that a fetched file gets.
+fn remote_fields(source: &HttpSource, record: &mut KeyRecord) {
+    let HttpSource { url, checksum: _ } = source;
+    record.push("copy.url", url);
+}
+
+fn git_fields(source: &GitSource, record: &mut KeyRecord) {
+    let GitSource {
+        remote,
+        reference,
+        subdir,
+        checksum: _,
+        keep_git_dir,
+        submodules,
+        commit_mtime,
+        fetch_by_commit: _,
+    } = source;
+    record.push("copy.git", remote);
+    record.push("copy.git.reference", reference.as_deref().unwrap_or(""));
+    record.push("copy.git.subdir", subdir.as_deref().unwrap_or(""));
+    record.push("copy.git.keep-git-dir", keep_git_dir.to_string());
+    record.push("copy.git.submodules", submodules.to_string());
+    record.push("copy.git.commit-mtime", commit_mtime.to_string());
 }
 
 #[cfg(test)]

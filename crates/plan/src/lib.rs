@@ -9,8 +9,8 @@ mod op;
 
 pub use key::{ContentId, KeyRecord, RootId, StepKey, step_key};
 pub use op::{
-    CacheSharing, CopyOp, CopySource, FetchOp, HeredocFile, MountKind, Network, Op, RunMount,
-    RunOp, Source, WorkdirOp,
+    CacheSharing, CopyOp, CopySource, DeviceRequest, GitSource, HeredocFile, HttpSource, MountKind,
+    Network, Op, RunMount, RunOp, Security, Source, Unpack, WorkdirOp,
 };
 use strake_diag::Span;
 use strake_oci::{Config, ImageConfig, Manifest, Platform, Raw, Reference};

@@ -1,16 +1,15 @@
-//! The five ops that all instructions lower to.
+//! The four ops that all instructions lower to.
 
 use crate::StageId;
+use strake_oci::Digest;
 
 /// What a step does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Runs a process in the root.
     Run(Box<RunOp>),
-    /// Copies files into the root: COPY, and ADD of local files.
+    /// Copies files into the root: COPY and ADD.
     Copy(Box<CopyOp>),
-    /// Fetches one URL into the root: ADD of remote files.
-    Fetch(Box<FetchOp>),
     /// Makes the working directory.
     Workdir(WorkdirOp),
     /// Changes only the image config; the result is in [`crate::Stage::config`]. No layer.
@@ -37,6 +36,28 @@ pub struct RunOp {
     pub mounts: Vec<RunMount>,
     /// `--network`.
     pub network: Network,
+    /// `--security`.
+    pub security: Security,
+    /// `--device`.
+    pub devices: Vec<DeviceRequest>,
+}
+
+/// `RUN --security`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// The sandbox's own limits.
+    Sandbox,
+    /// Without them; only where the build was started with `--allow security.insecure`.
+    Insecure,
+}
+
+/// `RUN --device`: a device of the Container Device Interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRequest {
+    /// `vendor.com/class=device`, `vendor.com/class` or a class annotation.
+    pub name: String,
+    /// Whether a missing one is an error.
+    pub required: bool,
 }
 
 /// A heredoc's body that is used as a file.
@@ -154,7 +175,7 @@ pub enum Source {
     Stage(StageId),
 }
 
-/// COPY, and ADD of local files.
+/// COPY and ADD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyOp {
     /// Whose files.
@@ -173,36 +194,63 @@ pub struct CopyOp {
     pub parents: bool,
     /// `--exclude`.
     pub excludes: Vec<String>,
-    /// Whether archives are unpacked (ADD of local archives).
-    pub unpack: bool,
+    /// Which archives are unpacked.
+    pub unpack: Unpack,
 }
 
-/// One source of a COPY.
+/// Which archives among the sources are unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unpack {
+    /// None: COPY, and `ADD --unpack=false`.
+    Never,
+    /// Those of the context: ADD.
+    Local,
+    /// Fetched ones too: `ADD --unpack`.
+    All,
+}
+
+/// One source of a COPY or ADD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CopySource {
     /// Path or wildcard, relative to the source's root.
     Path(String),
     /// A heredoc as a file.
     Heredoc(HeredocFile),
+    /// A file of a web server.
+    Http(HttpSource),
+    /// A Git repository.
+    Git(GitSource),
 }
 
-/// ADD of one remote file.
+/// ADD of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FetchOp {
+pub struct HttpSource {
     /// http or https.
     pub url: String,
-    /// Absolute; a trailing slash is kept.
-    pub dest: String,
-    /// `--checksum`.
+    /// `--checksum`: digest that the file must have.
+    pub checksum: Option<Digest>,
+}
+
+/// A Git repository, or a folder of one: ADD of it, or a context.
+/// [Fragments and queries](https://docs.docker.com/build/concepts/context/#url-queries).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitSource {
+    /// The address that is cloned, without fragment and without the queries below.
+    pub remote: String,
+    /// Branch, tag, full reference name or commit; the remote's HEAD by default.
+    pub reference: Option<String>,
+    /// Folder that is taken, relative to the repository's root.
+    pub subdir: Option<String>,
+    /// Commit, or the beginning of one, that the reference must be.
     pub checksum: Option<String>,
-    /// `--chown`, expanded.
-    pub chown: Option<String>,
-    /// `--chmod`, expanded.
-    pub chmod: Option<String>,
-    /// `--link`.
-    pub link: bool,
-    /// `--unpack`.
-    pub unpack: bool,
+    /// Whether `.git` stays.
+    pub keep_git_dir: bool,
+    /// Whether submodules are checked out.
+    pub submodules: bool,
+    /// Whether files have the time of the commit rather than of the checkout.
+    pub commit_mtime: bool,
+    /// Whether the checksum is what is fetched, the reference being advice.
+    pub fetch_by_commit: bool,
 }
 
 /// WORKDIR.

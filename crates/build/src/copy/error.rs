@@ -72,6 +72,12 @@ pub enum CopyError {
     /// The context cannot be read.
     #[error(transparent)]
     Context(#[from] ContextError),
+    /// A remote source that was not fetched.
+    #[error("ADD of `{url}` is not supported yet")]
+    Remote {
+        /// As written.
+        url: String,
+    },
     /// An archive cannot be taken apart.
     #[error("cannot unpack `{path}`")]
     Archive {

@@ -18,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use strake_layer::{Body, Change, Entry, Kind, Tree};
-use strake_plan::CopyOp;
+use strake_plan::{CopyOp, Unpack};
 
 /// What all sources of one COPY have in common.
 struct Copy<'a> {
@@ -217,7 +217,7 @@ impl Copy<'_> {
     }
 
     fn many_to_one(&self) -> CopyError {
-        let instruction = if self.op.unpack { "ADD" } else { "COPY" };
+        let instruction = if self.op.unpack != Unpack::Never { "ADD" } else { "COPY" };
         CopyError::ManyToOne { instruction, dest: self.op.dest.clone() }
     }
 }

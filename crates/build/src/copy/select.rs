@@ -10,7 +10,7 @@ use super::{
 use std::{collections::BTreeMap, io::Read, path::PathBuf, sync::Arc};
 use strake_context::{BadPattern, glob_match, has_wildcard};
 use strake_layer::{Entry, Kind};
-use strake_plan::{CopyOp, CopySource, HeredocFile, Source};
+use strake_plan::{CopyOp, CopySource, HeredocFile, HttpSource, Source, Unpack};
 
 /// The files that a COPY or ADD copies, in order, hashed.
 #[derive(Clone, Debug)]
@@ -62,10 +62,16 @@ pub fn select(op: &CopyOp, source: &SourceTree<'_>) -> Result<Selection, CopyErr
             CopySource::Path(path) if *parents => {
                 picked.push(with_parents(source, path, excludes)?);
             }
+            CopySource::Http(HttpSource { url, checksum: _ }) => {
+                return Err(CopyError::Remote { url: url.clone() });
+            }
+            CopySource::Git(git) => return Err(CopyError::Remote { url: git.remote.clone() }),
             CopySource::Path(path) => pick(source, path, excludes, &mut picked)?,
         }
     }
-    if *unpack && let SourceTree::Context(_) = source {
+    if *unpack != Unpack::Never
+        && let SourceTree::Context(_) = source
+    {
         for it in &mut picked {
             it.archive = archive(it)?;
         }

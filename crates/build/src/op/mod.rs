@@ -43,10 +43,6 @@ pub(crate) fn execute(
             cached(engine, at, state, &prepared.records(), || prepared.run(engine, state))
         }
         Op::Workdir(op) => cached(engine, at, state, &[], || workdir::run(engine, op, state)),
-        Op::Fetch(op) => Err(StepError::Unsupported {
-            what: format!("ADD of a remote file ({})", op.url),
-            instead: "download it in a RUN, or before the build and COPY it",
-        }),
         Op::Config => unreachable!("the engine handles metadata itself"),
     }
 }

@@ -6,9 +6,9 @@ use crate::flag::{self, Arity, Flag, Set};
 use crate::lex::Word;
 use crate::lower::{Made, Scope};
 use crate::problem::{Outcome, error, error_hint};
-use strake_diag::Diagnostic;
+use strake_diag::{Diagnostic, Span};
 use strake_oci::Digest;
-use strake_plan::{CopyOp, FetchOp, Op, Source};
+use strake_plan::{CopyOp, CopySource, HttpSource, Op, Source, Unpack};
 
 /// ADD.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,63 +113,62 @@ impl Add {
         let lowered = files.lower(scope)?;
         let (chown, chmod) = (optional(scope, chown.as_ref())?, mode(scope, chmod.as_ref())?);
         let created_by = history("ADD", false, chown.as_deref(), chmod.as_deref(), &lowered.words);
-        if let Some(url) = self.url(&lowered)? {
-            if let Some(word) = excludes.first() {
-                let message = "--exclude has no meaning for a URL";
-                return Err(error("invalid-flag", word.span, message));
-            }
-            let checksum = match checksum {
-                Some(word) => checked_digest(scope, word)?,
-                None => None,
-            };
-            let unpack = unpack.unwrap_or(false);
-            let op =
-                FetchOp { url, dest: lowered.dest, checksum, chown, chmod, link: *link, unpack };
-            return Ok(Some(Made { op: Op::Fetch(Box::new(op)), created_by }));
-        }
-        if let Some(word) = checksum {
-            let message = "--checksum needs one source that is a URL";
-            return Err(error("invalid-flag", word.span, message));
-        }
+        let checksum = match checksum {
+            Some(word) => checked_digest(scope, word)?.map(|it| (it, word.span)),
+            None => None,
+        };
+        let sources = self.sources(&lowered, checksum)?;
         let op = CopyOp {
             from: Source::Context,
-            sources: lowered.copy_sources(false),
+            sources,
             dest: lowered.dest,
             chown,
             chmod,
             link: *link,
             parents: false,
             excludes: excludes.iter().map(|it| scope.expand(it)).collect::<Outcome<_>>()?,
-            unpack: unpack.unwrap_or(true),
+            unpack: match unpack {
+                None => Unpack::Local,
+                Some(true) => Unpack::All,
+                Some(false) => Unpack::Never,
+            },
         };
         Ok(Some(Made { op: Op::Copy(Box::new(op)), created_by }))
     }
 
-    /// The one URL to fetch, if there is one.
-    fn url(&self, lowered: &Lowered) -> Outcome<Option<String>> {
-        for (path, word) in lowered.paths.iter().zip(&self.files.sources) {
+    /// Paths of the context, URLs and heredocs.
+    fn sources(
+        &self,
+        lowered: &Lowered,
+        checksum: Option<(Digest, Span)>,
+    ) -> Outcome<Vec<CopySource>> {
+        if let Some((_, span)) = checksum
+            && !matches!(lowered.paths.as_slice(), [one] if is_remote(one))
+        {
+            let message = "--checksum needs one source that is a URL";
+            return Err(error("invalid-flag", span, message));
+        }
+        let mut sources = lowered.copy_sources(false);
+        for ((path, word), source) in lowered.paths.iter().zip(&self.files.sources).zip(&mut sources)
+        {
             if is_git(path) {
                 let message = "ADD of a Git repository is not supported yet";
                 let hint = "clone it in front of the build and COPY it";
                 return Err(error_hint("unsupported", word.span, message, hint));
             }
             if is_remote(path) {
-                if lowered.paths.len() + lowered.files.len() > 1 {
-                    let message = "a URL among other sources is not supported yet";
-                    let hint = "write one ADD for each URL";
-                    return Err(error_hint("unsupported", word.span, message, hint));
-                }
-                return Ok(Some(path.clone()));
+                let checksum = checksum.map(|it| it.0);
+                *source = CopySource::Http(HttpSource { url: path.clone(), checksum });
             }
         }
-        Ok(None)
+        Ok(sources)
     }
 }
 
-fn checked_digest(scope: &Scope<'_>, word: &Word) -> Outcome<Option<String>> {
+fn checked_digest(scope: &Scope<'_>, word: &Word) -> Outcome<Option<Digest>> {
     let Some(text) = optional(scope, Some(word))? else { return Ok(None) };
     match text.parse::<Digest>() {
-        Ok(digest) => Ok(Some(digest.to_string())),
+        Ok(digest) => Ok(Some(digest)),
         Err(why) => Err(error("invalid-flag", word.span, format!("--checksum: {why}"))),
     }
 }

@@ -7,7 +7,7 @@ use crate::lex::Word;
 use crate::lower::{Made, Scope};
 use crate::problem::{Outcome, error_hint};
 use strake_diag::Diagnostic;
-use strake_plan::{CopyOp, Op, Source};
+use strake_plan::{Unpack, CopyOp, Op, Source};
 
 /// COPY.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl Copy {
             link: *link,
             parents: *parents,
             excludes: excludes.iter().map(|it| scope.expand(it)).collect::<Outcome<_>>()?,
-            unpack: false,
+            unpack: Unpack::Never,
         };
         Ok(Some(Made { op: Op::Copy(Box::new(op)), created_by }))
     }

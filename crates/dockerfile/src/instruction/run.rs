@@ -6,7 +6,7 @@ use crate::lex::{Heredoc, Word, is_heredoc, strip_tabs};
 use crate::lower::{Made, Scope};
 use crate::problem::Outcome;
 use strake_diag::Diagnostic;
-use strake_plan::{HeredocFile, Network, Op, RunOp};
+use strake_plan::{HeredocFile, Network, Op, RunOp, Security};
 
 /// RUN.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +110,8 @@ impl Run {
                 Some(Network::None) => Network::None,
                 Some(Network::Host) => Network::Host,
             },
+            security: Security::Sandbox,
+            devices: Vec::new(),
         };
         Ok(Some(Made { op: Op::Run(Box::new(op)), created_by }))
     }

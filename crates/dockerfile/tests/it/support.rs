@@ -9,6 +9,7 @@ use strake_oci::{Config, Digest, ImageConfig, Manifest, Platform, Raw, Reference
 use strake_oci::{Descriptor, media_type};
 use strake_plan::{
     Base, BaseImage, CopySource, MountKind, Network, Op, Origin, Plan, RunMount, Source as From,
+    Unpack,
 };
 
 /// One fenced block: its word behind the fence, its text.
@@ -198,13 +199,6 @@ fn show_op(op: &Op, out: &mut String) {
         Op::Workdir(it) => {
             let _ = writeln!(out, "    workdir {} user={:?}", it.path, it.user);
         }
-        Op::Fetch(it) => {
-            let _ = writeln!(
-                out,
-                "    fetch {} -> {} checksum={:?} chown={:?} chmod={:?} link={} unpack={}",
-                it.url, it.dest, it.checksum, it.chown, it.chmod, it.link, it.unpack
-            );
-        }
         Op::Copy(it) => {
             let sources: Vec<String> = it
                 .sources
@@ -212,14 +206,24 @@ fn show_op(op: &Op, out: &mut String) {
                 .map(|it| match it {
                     CopySource::Path(path) => path.clone(),
                     CopySource::Heredoc(file) => format!("<<{}{:?}", file.name, file.content),
+                    CopySource::Http(http) => match http.checksum {
+                        Some(digest) => format!("{} checksum={digest}", http.url),
+                        None => http.url.clone(),
+                    },
+                    CopySource::Git(git) => format!("{git:?}"),
                 })
                 .collect();
             let mut flags = String::new();
             it.chown.iter().for_each(|it| flags.push_str(&format!(" chown={it}")));
             it.chmod.iter().for_each(|it| flags.push_str(&format!(" chmod={it}")));
-            for (on, word) in [(it.link, "link"), (it.parents, "parents"), (it.unpack, "unpack")] {
+            for (on, word) in [(it.link, "link"), (it.parents, "parents")] {
                 flags.push_str(&if on { format!(" {word}") } else { String::new() });
             }
+            flags.push_str(match it.unpack {
+                Unpack::Never => "",
+                Unpack::Local => " unpack",
+                Unpack::All => " unpack=all",
+            });
             it.excludes.iter().for_each(|it| flags.push_str(&format!(" exclude={it}")));
             let _ = writeln!(
                 out,
