@@ -98,3 +98,14 @@ fn a_failing_run_is_shown_with_its_place() {
     assert_eq!(ended.code, Some(1));
     ended.failed_with(&["exit code: 7", "Dockerfile:3:1", "before"]);
 }
+
+#[test]
+fn steps_that_change_nothing_can_follow_each_other() {
+    for lab in [Lab::new(), Lab::ordinary()] {
+        let text = "FROM base\nRUN true\nRUN : ; true\nRUN echo third\nRUN rm /bin/vi && touch /a\n\
+                    RUN true || true\nRUN test -e /a && test ! -e /bin/vi && echo still there\n";
+        lab.write("context/Dockerfile", text);
+        let ended = lab.build(&[]).ok();
+        assert!(ended.stderr.lines().any(|it| it.ends_with(" still there")), "{}", ended.stderr);
+    }
+}

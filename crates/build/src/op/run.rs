@@ -7,7 +7,11 @@ use crate::{
     materialise, mounts,
     state::State,
 };
-use std::{collections::VecDeque, ffi::OsString, path::PathBuf};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    ffi::OsString,
+    path::PathBuf,
+};
 use strake_layer::{Kind, Tree};
 use strake_plan::{Network, RunOp};
 use strake_rootfs::{Prepare, Root, UserInfo};
@@ -41,8 +45,7 @@ pub(super) fn run(
         return Err(StepError::NoSandbox { why: why.clone() });
     }
     // Unpacking makes the indexes that the tree is read from.
-    let mut lowers = materialise::snapshots(&state.layers, bench)?;
-    lowers.reverse();
+    let lowers = once(materialise::snapshots(&state.layers, bench)?);
     let tree = materialise::tree(&state.layers, bench)?;
     let (passwd, group) = mounts::user_files(&tree);
     let user = strake_rootfs::lookup_user(passwd, group, &op.user)?;
@@ -83,6 +86,13 @@ pub(super) fn run(
     let changes = root.changes(&owners)?;
     let snapshot = root.into_snapshot()?;
     Ok(Made { changes, snapshot, guard: Some(dir), window: (began, ended) })
+}
+
+/// Topmost first, and each once: overlayfs refuses a folder that is there twice, as that of the empty
+/// layer is after two steps that changed nothing. The upper of two shows everything of the lower.
+fn once(snapshots: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut seen = BTreeSet::new();
+    snapshots.into_iter().rev().filter(|it| seen.insert(it.clone())).collect()
 }
 
 /// Runs the process to its end and turns a failure into an error with its last output.
