@@ -26,8 +26,6 @@ pub struct FlagDoc {
     pub since: &'static str,
     /// One sentence.
     pub doc: &'static str,
-    /// Whether strake does it.
-    pub supported: bool,
 }
 
 /// One entry of an instruction's `FLAGS`.
@@ -36,26 +34,13 @@ pub(crate) struct Flag<T: 'static> {
     pub(crate) arity: Arity,
     pub(crate) since: &'static str,
     pub(crate) doc: &'static str,
-    pub(crate) set: Set<T>,
-}
-
-/// What writing a flag does.
-pub(crate) enum Set<T: 'static> {
     /// Keeps the value; for a switch it is `true` or `false`.
-    To(fn(&mut T, Word) -> Result<(), String>),
-    /// Known, but not done yet: an error that names another way.
-    Unsupported { instead: &'static str },
+    pub(crate) set: fn(&mut T, Word) -> Result<(), String>,
 }
 
 impl<T> Flag<T> {
     pub(crate) const fn doc(&self) -> FlagDoc {
-        FlagDoc {
-            name: self.name,
-            arity: self.arity,
-            since: self.since,
-            doc: self.doc,
-            supported: matches!(self.set, Set::To(_)),
-        }
+        FlagDoc { name: self.name, arity: self.arity, since: self.since, doc: self.doc }
     }
 }
 
@@ -99,15 +84,9 @@ fn apply_one<T>(
     if flag.arity != Arity::Repeated && before.iter().any(|it| it.name == *name) {
         return Err(error("duplicate-flag", *span, format!("`--{name}` is written twice")));
     }
-    let set = match flag.set {
-        Set::To(set) => set,
-        Set::Unsupported { instead } => {
-            let message = format!("{keyword} --{name} is not supported yet");
-            return Err(error_hint("unsupported", *span, message, instead));
-        }
-    };
     let value = flag_value(flag.arity, written, value.as_ref())?;
-    set(target, value).map_err(|why| error("invalid-flag", *span, format!("--{name}: {why}")))
+    (flag.set)(target, value)
+        .map_err(|why| error("invalid-flag", *span, format!("--{name}: {why}")))
 }
 
 fn flag_value(arity: Arity, written: &WrittenFlag, value: Option<&Word>) -> Outcome<Word> {

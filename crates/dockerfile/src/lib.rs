@@ -5,6 +5,7 @@
 //! Invariant: what is parsed is lowered by destructuring without `..`, so that no flag is ignored.
 
 mod flag;
+mod git_url;
 pub mod instruction;
 mod lex;
 mod lower;
@@ -12,6 +13,7 @@ mod parse;
 mod problem;
 
 pub use flag::{Arity, FlagDoc};
+pub use git_url::{GitUrlError, parse_git_url};
 pub use instruction::Instruction;
 pub use lex::{Comment, Directive, Heredoc, Word, WrittenFlag};
 pub use lower::{NamedContext, Request, Wanted, missing, plan, unused_build_args};

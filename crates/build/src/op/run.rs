@@ -13,7 +13,7 @@ use std::{
     path::PathBuf,
 };
 use strake_layer::{Kind, Tree};
-use strake_plan::{Network, RunOp};
+use strake_plan::{Network, RunOp, Security};
 use strake_rootfs::{Prepare, Root, UserInfo};
 use strake_sandbox::{ExitStatus, Identity, Output, Owner, Privilege, RunSpec};
 
@@ -40,6 +40,7 @@ pub(super) fn run(
     op: &RunOp,
     state: &State,
 ) -> Result<Made, StepError> {
+    granted(op)?;
     let bench = engine.bench;
     if let Privilege::None { why } = &bench.privilege {
         return Err(StepError::NoSandbox { why: why.clone() });
@@ -93,6 +94,23 @@ pub(super) fn run(
 fn once(snapshots: Vec<PathBuf>) -> Vec<PathBuf> {
     let mut seen = BTreeSet::new();
     snapshots.into_iter().rev().filter(|it| seen.insert(it.clone())).collect()
+}
+
+/// Refuses what the sandbox cannot give.
+fn granted(op: &RunOp) -> Result<(), StepError> {
+    if op.security == Security::Insecure {
+        return Err(StepError::Unsupported {
+            what: "RUN --security=insecure".to_owned(),
+            instead: "run such a step outside of the build and COPY its result",
+        });
+    }
+    if let Some(device) = op.devices.first() {
+        return Err(StepError::Unsupported {
+            what: format!("RUN --device={}", device.name),
+            instead: "run the step that needs the device outside of the build and COPY its result",
+        });
+    }
+    Ok(())
 }
 
 /// Runs the process to its end and turns a failure into an error with its last output.

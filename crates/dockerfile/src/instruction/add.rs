@@ -2,13 +2,14 @@
 
 use super::files::{Files, Lowered, history, mode, optional};
 use super::Written;
-use crate::flag::{self, Arity, Flag, Set};
+use crate::flag::{self, Arity, Flag};
+use crate::git_url::{self, GitUrl};
 use crate::lex::Word;
 use crate::lower::{Made, Scope};
 use crate::problem::{Outcome, error, error_hint};
-use strake_diag::{Diagnostic, Span};
+use strake_diag::Diagnostic;
 use strake_oci::Digest;
-use strake_plan::{CopyOp, CopySource, HttpSource, Op, Source, Unpack};
+use strake_plan::{CopyOp, CopySource, GitSource, HttpSource, Op, Source, Unpack};
 
 /// ADD.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Add {
     pub unpack: Option<bool>,
     /// `--exclude`.
     pub excludes: Vec<Word>,
+    /// `--keep-git-dir`, where written.
+    pub keep_git_dir: Option<bool>,
 }
 
 pub(super) const FLAGS: &[Flag<Add>] = &[
@@ -35,68 +38,69 @@ pub(super) const FLAGS: &[Flag<Add>] = &[
         arity: Arity::Once,
         since: "1.0",
         doc: "Owner and group of what is added.",
-        set: Set::To(|it, value| {
+        set: |it, value| {
             it.chown = Some(value);
             Ok(())
-        }),
+        },
     },
     Flag {
         name: "chmod",
         arity: Arity::Once,
         since: "1.2",
         doc: "Mode of what is added, octal or symbolic.",
-        set: Set::To(|it, value| {
+        set: |it, value| {
             it.chmod = Some(value);
             Ok(())
-        }),
+        },
     },
     Flag {
         name: "link",
         arity: Arity::Switch,
         since: "1.4",
         doc: "Add into a layer that does not depend on what is below.",
-        set: Set::To(|it, value| {
+        set: |it, value| {
             it.link = value.text == "true";
             Ok(())
-        }),
+        },
     },
     Flag {
         name: "checksum",
         arity: Arity::Once,
         since: "1.6",
-        doc: "Digest that a fetched file must have.",
-        set: Set::To(|it, value| {
+        doc: "Digest that a fetched file must have, or commit that a repository must be at.",
+        set: |it, value| {
             it.checksum = Some(value);
             Ok(())
-        }),
+        },
     },
     Flag {
         name: "unpack",
         arity: Arity::Switch,
         since: "1.17",
         doc: "Whether archives are unpacked; local ones are by default.",
-        set: Set::To(|it, value| {
+        set: |it, value| {
             it.unpack = Some(value.text == "true");
             Ok(())
-        }),
+        },
     },
     Flag {
         name: "exclude",
         arity: Arity::Repeated,
         since: "1.19",
         doc: "A pattern of what is not added.",
-        set: Set::To(|it, value| {
+        set: |it, value| {
             it.excludes.push(value);
             Ok(())
-        }),
+        },
     },
     Flag {
         name: "keep-git-dir",
         arity: Arity::Switch,
         since: "1.1",
         doc: "Keep .git of a Git repository.",
-        set: Set::Unsupported {
-            instead: "clone the repository in front of the build and COPY it",
+        set: |it, value| {
+            it.keep_git_dir = Some(value.text == "true");
+            Ok(())
         },
     },
 ];
@@ -109,15 +113,15 @@ impl Add {
     }
 
     pub(super) fn lower(&self, scope: &mut Scope<'_>) -> Outcome<Option<Made>> {
-        let Add { files, chown, chmod, link, checksum, unpack, excludes } = self;
+        let Add { files, chown, chmod, link, checksum, unpack, excludes, keep_git_dir } = self;
         let lowered = files.lower(scope)?;
         let (chown, chmod) = (optional(scope, chown.as_ref())?, mode(scope, chmod.as_ref())?);
         let created_by = history("ADD", false, chown.as_deref(), chmod.as_deref(), &lowered.words);
-        let checksum = match checksum {
-            Some(word) => checked_digest(scope, word)?.map(|it| (it, word.span)),
-            None => None,
+        let checksum = match (checksum, optional(scope, checksum.as_ref())?) {
+            (Some(word), Some(text)) => Some(Word { text, span: word.span }),
+            (_, None) | (None, _) => None,
         };
-        let sources = self.sources(&lowered, checksum)?;
+        let sources = self.sources(&lowered, checksum.as_ref(), *keep_git_dir)?;
         let op = CopyOp {
             from: Source::Context,
             sources,
@@ -136,28 +140,28 @@ impl Add {
         Ok(Some(Made { op: Op::Copy(Box::new(op)), created_by }))
     }
 
-    /// Paths of the context, URLs and heredocs.
+    /// Paths of the context, URLs, repositories and heredocs.
     fn sources(
         &self,
         lowered: &Lowered,
-        checksum: Option<(Digest, Span)>,
+        checksum: Option<&Word>,
+        keep_git_dir: Option<bool>,
     ) -> Outcome<Vec<CopySource>> {
-        if let Some((_, span)) = checksum
-            && !matches!(lowered.paths.as_slice(), [one] if is_remote(one))
+        if let Some(word) = checksum
+            && !(lowered.files.is_empty()
+                && matches!(lowered.paths.as_slice(), [one] if is_remote(one)))
         {
-            let message = "--checksum needs one source that is a URL";
-            return Err(error("invalid-flag", span, message));
+            let message = "--checksum needs one source that is a URL or a Git repository";
+            return Err(error("invalid-flag", word.span, message));
         }
         let mut sources = lowered.copy_sources(false);
         for ((path, word), source) in lowered.paths.iter().zip(&self.files.sources).zip(&mut sources)
         {
-            if is_git(path) {
-                let message = "ADD of a Git repository is not supported yet";
-                let hint = "clone it in front of the build and COPY it";
-                return Err(error_hint("unsupported", word.span, message, hint));
-            }
-            if is_remote(path) {
-                let checksum = checksum.map(|it| it.0);
+            if git_url::is_git_url(path) {
+                let written = Word { text: path.clone(), span: word.span };
+                *source = CopySource::Git(repository(&written, checksum, keep_git_dir)?);
+            } else if is_remote(path) {
+                let checksum = checksum.map(digest).transpose()?;
                 *source = CopySource::Http(HttpSource { url: path.clone(), checksum });
             }
         }
@@ -165,22 +169,47 @@ impl Add {
     }
 }
 
-fn checked_digest(scope: &Scope<'_>, word: &Word) -> Outcome<Option<Digest>> {
-    let Some(text) = optional(scope, Some(word))? else { return Ok(None) };
-    match text.parse::<Digest>() {
-        Ok(digest) => Ok(Some(digest)),
-        Err(why) => Err(error("invalid-flag", word.span, format!("--checksum: {why}"))),
+/// A repository with what the flags say of it.
+fn repository(
+    written: &Word,
+    checksum: Option<&Word>,
+    keep_git_dir: Option<bool>,
+) -> Outcome<GitSource> {
+    let invalid = |why: String| error("invalid-git-url", written.span, why);
+    let Some(read) = git_url::read(&written.text) else {
+        return Err(invalid(format!("`{}` is not the address of a repository", written.text)));
+    };
+    let mut url: GitUrl = read.map_err(|why| invalid(why.to_string()))?;
+    match (keep_git_dir, url.keep_git_dir) {
+        (Some(flag), Some(query)) if flag != query => {
+            let why = format!("--keep-git-dir is {flag} and the query keep-git-dir is {query}");
+            return Err(invalid(why));
+        }
+        (flag, query) => url.keep_git_dir = flag.or(query),
     }
+    if let Some(word) = checksum {
+        let Some(commit) = git_url::commit(&word.text) else {
+            let message = format!("--checksum: `{}` is not a commit", word.text);
+            let hint = "for a Git repository it is a commit in hexadecimal digits, or its beginning";
+            return Err(error_hint("invalid-flag", word.span, message, hint));
+        };
+        match &url.checksum {
+            Some(query) if *query != commit => {
+                let why = format!("--checksum is {commit} and the query checksum is {query}");
+                return Err(invalid(why));
+            }
+            Some(_) | None => url.checksum = Some(commit),
+        }
+    }
+    Ok(url.source())
+}
+
+fn digest(word: &Word) -> Outcome<Digest> {
+    let parsed = word.text.parse::<Digest>();
+    parsed.map_err(|why| error("invalid-flag", word.span, format!("--checksum: {why}")))
 }
 
 /// Whether a source is not of the context: http, https or Git.
 pub(super) fn is_remote(path: &str) -> bool {
-    path.starts_with("http://") || path.starts_with("https://") || is_git(path)
-}
-
-fn is_git(path: &str) -> bool {
-    let scheme = ["git://", "ssh://", "git@"].iter().any(|it| path.starts_with(it));
-    let http = path.starts_with("http://") || path.starts_with("https://");
-    let address = path.split(['#', '?']).next().unwrap_or(path);
-    scheme || http && address.ends_with(".git")
+    path.starts_with("http://") || path.starts_with("https://") || git_url::is_git_url(path)
 }

@@ -2,7 +2,7 @@
 
 use super::files::{Files, history, mode, optional};
 use super::Written;
-use crate::flag::{self, Arity, Flag, Set};
+use crate::flag::{self, Arity, Flag};
 use crate::lex::Word;
 use crate::lower::{Made, Scope};
 use crate::problem::{Outcome, error_hint};
@@ -34,60 +34,60 @@ pub(super) const FLAGS: &[Flag<Copy>] = &[
         arity: Arity::Once,
         since: "1.0",
         doc: "A stage by name or number, a named context or an image to copy from.",
-        set: Set::To(|it, value| {
+        set: |it, value| {
             it.from = Some(value).filter(|it| !it.text.is_empty());
             Ok(())
-        }),
+        },
     },
     Flag {
         name: "chown",
         arity: Arity::Once,
         since: "1.0",
         doc: "Owner and group of what is copied.",
-        set: Set::To(|it, value| {
+        set: |it, value| {
             it.chown = Some(value);
             Ok(())
-        }),
+        },
     },
     Flag {
         name: "chmod",
         arity: Arity::Once,
         since: "1.2",
         doc: "Mode of what is copied, octal or symbolic.",
-        set: Set::To(|it, value| {
+        set: |it, value| {
             it.chmod = Some(value);
             Ok(())
-        }),
+        },
     },
     Flag {
         name: "link",
         arity: Arity::Switch,
         since: "1.4",
         doc: "Copy into a layer that does not depend on what is below.",
-        set: Set::To(|it, value| {
+        set: |it, value| {
             it.link = value.text == "true";
             Ok(())
-        }),
+        },
     },
     Flag {
         name: "parents",
         arity: Arity::Switch,
         since: "1.20",
         doc: "Keep the directories in front of each source.",
-        set: Set::To(|it, value| {
+        set: |it, value| {
             it.parents = value.text == "true";
             Ok(())
-        }),
+        },
     },
     Flag {
         name: "exclude",
         arity: Arity::Repeated,
         since: "1.19",
         doc: "A pattern of what is not copied.",
-        set: Set::To(|it, value| {
+        set: |it, value| {
             it.excludes.push(value);
             Ok(())
-        }),
+        },
     },
 ];
 

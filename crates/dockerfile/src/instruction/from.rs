@@ -1,7 +1,7 @@
 //! `FROM [--platform=P] image [AS name]` ([reference](https://docs.docker.com/reference/dockerfile/#from)).
 
 use super::Written;
-use crate::flag::{self, Arity, Flag, Set};
+use crate::flag::{self, Arity, Flag};
 use crate::lex::{Word, split_spaces};
 use crate::lower::{Made, Scope};
 use crate::problem::{Outcome, error_hint};
@@ -25,10 +25,10 @@ pub(super) const FLAGS: &[Flag<From>] = &[Flag {
     arity: Arity::Once,
     since: "1.0",
     doc: "What the image must run on; may use global ARGs.",
-    set: Set::To(|it, value| {
+    set: |it, value| {
         it.platform = Some(value).filter(|it| !it.text.is_empty());
         Ok(())
-    }),
+    },
 }];
 
 impl From {

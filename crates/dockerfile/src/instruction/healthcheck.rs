@@ -2,7 +2,7 @@
 //! ([reference](https://docs.docker.com/reference/dockerfile/#healthcheck)).
 
 use super::{Command, Written, duration};
-use crate::flag::{self, Arity, Flag, Set};
+use crate::flag::{self, Arity, Flag};
 use crate::lex::{Word, head};
 use crate::lower::{Made, Scope, quoted_list, quoted_rune};
 use crate::problem::{Outcome, did_you_mean, error, error_hint};
@@ -32,35 +32,35 @@ pub(super) const FLAGS: &[Flag<Healthcheck>] = &[
         arity: Arity::Once,
         since: "1.0",
         doc: "Time between two checks.",
-        set: Set::To(|it, value| nanos(&value).map(|nanos| it.interval = nanos)),
+        set: |it, value| nanos(&value).map(|nanos| it.interval = nanos),
     },
     Flag {
         name: "timeout",
         arity: Arity::Once,
         since: "1.0",
         doc: "Time that one check may take.",
-        set: Set::To(|it, value| nanos(&value).map(|nanos| it.timeout = nanos)),
+        set: |it, value| nanos(&value).map(|nanos| it.timeout = nanos),
     },
     Flag {
         name: "start-period",
         arity: Arity::Once,
         since: "1.0",
         doc: "Time in which failures do not count.",
-        set: Set::To(|it, value| nanos(&value).map(|nanos| it.start_period = nanos)),
+        set: |it, value| nanos(&value).map(|nanos| it.start_period = nanos),
     },
     Flag {
         name: "start-interval",
         arity: Arity::Once,
         since: "1.6",
         doc: "Time between two checks during the start period.",
-        set: Set::To(|it, value| nanos(&value).map(|nanos| it.start_interval = nanos)),
+        set: |it, value| nanos(&value).map(|nanos| it.start_interval = nanos),
     },
     Flag {
         name: "retries",
         arity: Arity::Once,
         since: "1.0",
         doc: "Failures in a row until the container is unhealthy.",
-        set: Set::To(|it, value| retries(&value).map(|count| it.retries = count)),
+        set: |it, value| retries(&value).map(|count| it.retries = count),
     },
 ];
 

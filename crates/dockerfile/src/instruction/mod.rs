@@ -7,6 +7,7 @@ use crate::problem::{Outcome, error, error_hint};
 use strake_diag::{Diagnostic, Span};
 
 mod command;
+mod device;
 mod duration;
 mod files;
 mod mount;

@@ -1,6 +1,7 @@
 //! `RUN --mount=type=..,option=..`
 //! ([reference](https://docs.docker.com/reference/dockerfile/#run---mount)).
 
+use super::run::is_agent;
 use crate::lex::Word;
 use crate::lower::{Scope, base_name, clean, join};
 use crate::problem::{Outcome, did_you_mean, error, error_hint};
@@ -106,8 +107,8 @@ impl Mount {
         Ok(mount)
     }
 
-    /// What it means for the `index`th mount of a RUN.
-    pub(super) fn lower(&self, index: usize, scope: &mut Scope<'_>) -> Outcome<RunMount> {
+    /// What it means behind other mounts of a RUN.
+    pub(super) fn lower(&self, before: &[RunMount], scope: &mut Scope<'_>) -> Outcome<RunMount> {
         let Mount { written: _, kind, options: _, from: _ } = self;
         match kind {
             Kind::Bind => self.bind(scope),
@@ -120,7 +121,10 @@ impl Mount {
             Kind::Ssh => Ok(RunMount {
                 target: match self.get("target") {
                     Some(target) => join(&scope.cwd(), target),
-                    None => format!("/run/buildkit/ssh_agent.{index}"),
+                    None => {
+                        let index = before.iter().filter(|it| is_agent(it)).count();
+                        format!("/run/buildkit/ssh_agent.{index}")
+                    }
                 },
                 kind: MountKind::Ssh {
                     id: self.get("id").unwrap_or("default").to_owned(),
@@ -324,7 +328,7 @@ fn split(field: &str) -> (String, Option<String>) {
 }
 
 /// Fields parted by commas; a field in double quotes may hold commas.
-fn fields(text: &str) -> Vec<String> {
+pub(super) fn fields(text: &str) -> Vec<String> {
     let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
     let mut chars = text.chars().peekable();
     while let Some(it) = chars.next() {

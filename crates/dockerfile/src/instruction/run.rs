@@ -1,12 +1,13 @@
 //! `RUN [flags] command` ([reference](https://docs.docker.com/reference/dockerfile/#run)).
 
+use super::device::device;
 use super::{Command, Mount, Written};
-use crate::flag::{self, Arity, Flag, Set};
+use crate::flag::{self, Arity, Flag};
 use crate::lex::{Heredoc, Word, is_heredoc, strip_tabs};
 use crate::lower::{Made, Scope};
 use crate::problem::Outcome;
 use strake_diag::Diagnostic;
-use strake_plan::{HeredocFile, Network, Op, RunOp, Security};
+use strake_plan::{DeviceRequest, HeredocFile, MountKind, Network, Op, RunMount, RunOp, Security};
 
 /// RUN.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,10 @@ pub struct Run {
     pub mounts: Vec<Word>,
     /// `--network`, where written.
     pub network: Option<Network>,
+    /// `--security`.
+    pub security: Security,
+    /// `--device`.
+    pub devices: Vec<DeviceRequest>,
 }
 
 pub(super) const FLAGS: &[Flag<Run>] = &[
@@ -27,17 +32,17 @@ pub(super) const FLAGS: &[Flag<Run>] = &[
         arity: Arity::Repeated,
         since: "1.2",
         doc: "Files that are there for this command only: bind, cache, tmpfs, secret, ssh.",
-        set: Set::To(|it, value| {
+        set: |it, value| {
             it.mounts.push(value);
             Ok(())
-        }),
+        },
     },
     Flag {
         name: "network",
         arity: Arity::Once,
         since: "1.3",
         doc: "none or host; default is what the build was started with.",
-        set: Set::To(|it, value| {
+        set: |it, value| {
             it.network = Some(match value.text.as_str() {
                 "default" => Network::Default,
                 "none" => Network::None,
@@ -45,28 +50,30 @@ pub(super) const FLAGS: &[Flag<Run>] = &[
                 other => return Err(format!("`{other}` is not default, none or host")),
             });
             Ok(())
-        }),
+        },
     },
     Flag {
         name: "security",
         arity: Arity::Once,
         since: "1.20",
-        doc: "sandbox; insecure is not supported.",
-        set: Set::To(|_, value| match value.text.as_str() {
-            "sandbox" => Ok(()),
-            "insecure" => Err("insecure is not supported: run such a step outside of the build \
-                               and COPY its result"
-                .to_owned()),
-            other => Err(format!("`{other}` is not sandbox")),
-        }),
+        doc: "insecure runs without the sandbox's limits, where the build allows it.",
+        set: |it, value| {
+            it.security = match value.text.as_str() {
+                "sandbox" => Security::Sandbox,
+                "insecure" => Security::Insecure,
+                other => return Err(format!("`{other}` is not sandbox or insecure")),
+            };
+            Ok(())
+        },
     },
     Flag {
         name: "device",
         arity: Arity::Repeated,
         since: "1.14-labs",
-        doc: "Devices of the host.",
-        set: Set::Unsupported {
-            instead: "run the step that needs the device outside of the build and COPY its result",
+        doc: "A device by its CDI name; with `,required` it must be there.",
+        set: |it, value| {
+            it.devices.push(device(&value.text)?);
+            Ok(())
         },
     },
 ];
@@ -79,7 +86,14 @@ impl Run {
             return Err(written.missing("a command"));
         }
         let heredocs = written.heredocs.clone();
-        let mut run = Run { command, heredocs, mounts: Vec::new(), network: None };
+        let mut run = Run {
+            command,
+            heredocs,
+            mounts: Vec::new(),
+            network: None,
+            security: Security::Sandbox,
+            devices: Vec::new(),
+        };
         flag::apply(FLAGS, &mut run, &written.flags, "RUN", problems);
         for mount in &run.mounts {
             Mount::check(mount)?;
@@ -88,19 +102,19 @@ impl Run {
     }
 
     pub(super) fn lower(&self, scope: &mut Scope<'_>) -> Outcome<Option<Made>> {
-        let Run { command, heredocs, mounts, network } = self;
+        let Run { command, heredocs, mounts, network, security, devices } = self;
         let (argv, files) = command_line(command, heredocs, &scope.shell());
         let created_by = format!("RUN {} # buildkit", scope.args_and(&argv).join(" "));
         let mounts: Vec<Mount> =
             mounts.iter().map(|it| Mount::parse(it, scope)).collect::<Outcome<_>>()?;
         let mut lowered = Vec::new();
-        for (index, mount) in mounts.iter().enumerate() {
-            lowered.push(mount.lower(index, scope)?);
+        for mount in &mounts {
+            lowered.push(mount.lower(&lowered, scope)?);
         }
         let op = RunOp {
             argv,
             files,
-            env: scope.env.0.clone(),
+            env: with_agent(scope.env.0.clone(), &lowered),
             proxies: scope.proxies(),
             cwd: scope.cwd(),
             user: scope.config.user.clone(),
@@ -110,8 +124,8 @@ impl Run {
                 Some(Network::None) => Network::None,
                 Some(Network::Host) => Network::Host,
             },
-            security: Security::Sandbox,
-            devices: Vec::new(),
+            security: *security,
+            devices: devices.clone(),
         };
         Ok(Some(Made { op: Op::Run(Box::new(op)), created_by }))
     }
@@ -120,6 +134,21 @@ impl Run {
     pub(crate) fn sources(&self) -> Vec<Word> {
         self.mounts.iter().filter_map(Mount::from_of).collect()
     }
+}
+
+/// Names the first agent's socket, as BuildKit does, unless an ENV or ARG already does.
+fn with_agent(mut env: Vec<(String, String)>, mounts: &[RunMount]) -> Vec<(String, String)> {
+    const NAME: &str = "SSH_AUTH_SOCK";
+    let first = mounts.iter().find(|it| is_agent(it));
+    if let Some(first) = first.filter(|_| env.iter().all(|(name, _)| name != NAME)) {
+        env.push((NAME.to_owned(), first.target.clone()));
+    }
+    env
+}
+
+/// Whether it is the socket of an SSH agent.
+pub(super) fn is_agent(mount: &RunMount) -> bool {
+    matches!(mount.kind, MountKind::Ssh { .. })
 }
 
 /// A line that is nothing but `<<EOF` runs the body: by the shell, or as a script where it begins

@@ -8,8 +8,8 @@ use strake_dockerfile::{NamedContext, Request, missing, parse, plan};
 use strake_oci::{Config, Digest, ImageConfig, Manifest, Platform, Raw, Reference};
 use strake_oci::{Descriptor, media_type};
 use strake_plan::{
-    Base, BaseImage, CopySource, MountKind, Network, Op, Origin, Plan, RunMount, Source as From,
-    Unpack,
+    Base, BaseImage, CopyOp, CopySource, DeviceRequest, GitSource, MountKind, Network, Op, Origin,
+    Plan, RunMount, RunOp, Security, Source as From, Unpack,
 };
 
 /// One fenced block: its word behind the fence, its text.
@@ -199,64 +199,101 @@ fn show_op(op: &Op, out: &mut String) {
         Op::Workdir(it) => {
             let _ = writeln!(out, "    workdir {} user={:?}", it.path, it.user);
         }
-        Op::Copy(it) => {
-            let sources: Vec<String> = it
-                .sources
-                .iter()
-                .map(|it| match it {
-                    CopySource::Path(path) => path.clone(),
-                    CopySource::Heredoc(file) => format!("<<{}{:?}", file.name, file.content),
-                    CopySource::Http(http) => match http.checksum {
-                        Some(digest) => format!("{} checksum={digest}", http.url),
-                        None => http.url.clone(),
-                    },
-                    CopySource::Git(git) => format!("{git:?}"),
-                })
-                .collect();
-            let mut flags = String::new();
-            it.chown.iter().for_each(|it| flags.push_str(&format!(" chown={it}")));
-            it.chmod.iter().for_each(|it| flags.push_str(&format!(" chmod={it}")));
-            for (on, word) in [(it.link, "link"), (it.parents, "parents")] {
-                flags.push_str(&if on { format!(" {word}") } else { String::new() });
-            }
-            flags.push_str(match it.unpack {
-                Unpack::Never => "",
-                Unpack::Local => " unpack",
-                Unpack::All => " unpack=all",
-            });
-            it.excludes.iter().for_each(|it| flags.push_str(&format!(" exclude={it}")));
-            let _ = writeln!(
-                out,
-                "    copy {} [{}] -> {}{flags}",
-                show_source(&it.from),
-                sources.join(", "),
-                it.dest
-            );
-        }
-        Op::Run(it) => {
-            let env: Vec<String> = it
-                .env
-                .iter()
-                .filter(|(name, _)| name != "PATH")
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
-            let mut words = format!("    run {:?} cwd={} env={env:?}", it.argv, it.cwd);
-            if !it.user.is_empty() {
-                words.push_str(&format!(" user={}", it.user));
-            }
-            if it.network != Network::Default {
-                words.push_str(&format!(" network={:?}", it.network));
-            }
-            let _ = writeln!(out, "{words}");
-            for file in &it.files {
-                let _ = writeln!(out, "      file {} {:?}", file.name, file.content);
-            }
-            for (name, value) in &it.proxies {
-                let _ = writeln!(out, "      proxy {name}={value}");
-            }
-            it.mounts.iter().for_each(|it| show_mount(it, out));
-        }
+        Op::Copy(it) => show_copy(it, out),
+        Op::Run(it) => show_run(it, out),
     }
+}
+
+fn show_copy(it: &CopyOp, out: &mut String) {
+    let sources: Vec<String> = it
+        .sources
+        .iter()
+        .map(|it| match it {
+            CopySource::Path(path) => path.clone(),
+            CopySource::Heredoc(file) => format!("<<{}{:?}", file.name, file.content),
+            CopySource::Http(http) => match http.checksum {
+                Some(digest) => format!("{} checksum={digest}", http.url),
+                None => http.url.clone(),
+            },
+            CopySource::Git(git) => show_git(git),
+        })
+        .collect();
+    let mut flags = String::new();
+    it.chown.iter().for_each(|it| flags.push_str(&format!(" chown={it}")));
+    it.chmod.iter().for_each(|it| flags.push_str(&format!(" chmod={it}")));
+    for (on, word) in [(it.link, "link"), (it.parents, "parents")] {
+        flags.push_str(&if on { format!(" {word}") } else { String::new() });
+    }
+    flags.push_str(match it.unpack {
+        Unpack::Never => "",
+        Unpack::Local => " unpack",
+        Unpack::All => " unpack=all",
+    });
+    it.excludes.iter().for_each(|it| flags.push_str(&format!(" exclude={it}")));
+    let _ = writeln!(
+        out,
+        "    copy {} [{}] -> {}{flags}",
+        show_source(&it.from),
+        sources.join(", "),
+        it.dest
+    );
+}
+
+fn show_run(it: &RunOp, out: &mut String) {
+    let env: Vec<String> = it
+        .env
+        .iter()
+        .filter(|(name, _)| name != "PATH")
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let mut words = format!("    run {:?} cwd={} env={env:?}", it.argv, it.cwd);
+    if !it.user.is_empty() {
+        words.push_str(&format!(" user={}", it.user));
+    }
+    if it.network != Network::Default {
+        words.push_str(&format!(" network={:?}", it.network));
+    }
+    if it.security == Security::Insecure {
+        words.push_str(" insecure");
+    }
+    for DeviceRequest { name, required } in &it.devices {
+        words.push_str(&format!(" device={name}{}", if *required { "!" } else { "" }));
+    }
+    let _ = writeln!(out, "{words}");
+    for file in &it.files {
+        let _ = writeln!(out, "      file {} {:?}", file.name, file.content);
+    }
+    for (name, value) in &it.proxies {
+        let _ = writeln!(out, "      proxy {name}={value}");
+    }
+    it.mounts.iter().for_each(|it| show_mount(it, out));
+}
+
+/// A repository: its address and what is not the default.
+pub(crate) fn show_git(git: &GitSource) -> String {
+    let GitSource {
+        remote,
+        reference,
+        subdir,
+        checksum,
+        keep_git_dir,
+        submodules,
+        commit_mtime,
+        fetch_by_commit,
+    } = git;
+    let mut out = format!("git {remote}");
+    for (name, value) in [("at", reference), ("folder", subdir), ("commit", checksum)] {
+        value.iter().for_each(|it| out.push_str(&format!(" {name}={it}")));
+    }
+    for (on, word) in [
+        (*keep_git_dir, " keep-git-dir"),
+        (!*submodules, " no-submodules"),
+        (*commit_mtime, " commit-mtime"),
+        (*fetch_by_commit, " fetch-by-commit"),
+    ] {
+        out.push_str(if on { word } else { "" });
+    }
+    out
 }
 
 fn show_mount(mount: &RunMount, out: &mut String) {
