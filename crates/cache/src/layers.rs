@@ -93,8 +93,9 @@ impl Store {
 
 fn compression_name(compression: Compression) -> String {
     match compression {
+        // Named anew whenever the bytes of a blob change.
         Compression::None => "none".to_owned(),
-        Compression::Gzip(level) => format!("gzip-{level}"),
+        Compression::Gzip(level) => format!("gzip2-{level}"),
         Compression::Zstd(level) => format!("zstd-{level}"),
     }
 }

@@ -265,7 +265,9 @@ fn compression(values: &BTreeMap<String, String>) -> Result<Option<Compression>,
     };
     match (values.get("compression").map(String::as_str), level) {
         (None, None) => Ok(None),
-        (None | Some("gzip"), _) => Ok(Some(Compression::Gzip(within(6, 9)?))),
+        (None | Some("gzip"), _) => {
+            Ok(Some(Compression::Gzip(within(Compression::DEFAULT_GZIP, 9)?)))
+        }
         (Some("zstd"), _) => {
             let level = i32::try_from(within(3, 22)?).expect("at most 22");
             Ok(Some(Compression::Zstd(level)))

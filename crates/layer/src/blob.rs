@@ -1,156 +1,92 @@
-//! The second half of packing: tar bytes into blocks, hashed, compressed and written.
+//! The second half of packing: blocks in their order, hashed and written.
 
-use crate::{Compression, gzip, ordered};
+use crate::{
+    Compression, gzip,
+    load::{Block, Pool},
+};
 use sha2::{Digest as _, Sha256};
 use std::{
     fs::File,
-    io::{self, Read, Write},
-    sync::{
-        Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
+    io::{self, Write},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread::{Scope, ScopedJoinHandle},
 };
-use strake_oci::{DiffId, Digest};
+use strake_oci::Digest;
 
-/// The size of a block of tar. It shows in the bytes of a gzip blob.
-pub(crate) const BLOCK: usize = 512 << 10;
-
-/// Takes the tar, cuts it into blocks and passes them on.
+/// Takes the blocks in their order, hashes the tar and passes on what is written.
 pub(crate) struct Blocks {
-    buffer: Vec<u8>,
-    previous: Option<Arc<Vec<u8>>>,
-    hash: SyncSender<Arc<Vec<u8>>>,
-    compress: Compressor,
-    abandoned: bool,
+    sha: Sha256,
+    to: To,
 }
 
-enum Compressor {
-    Gzip(ordered::Input<gzip::Job, io::Result<gzip::Deflated>>),
-    Stream(SyncSender<Arc<Vec<u8>>>),
+enum To {
+    Gzip(SyncSender<(io::Result<gzip::Deflated>, u32)>),
+    Stream(SyncSender<Vec<u8>>),
 }
 
-/// What became of the tar.
+/// What became of the blob.
 pub(crate) struct Written {
-    pub(crate) diff_id: DiffId,
-    pub(crate) digest: Digest,
+    /// Nothing where it is that of the tar.
+    pub(crate) digest: Option<Digest>,
     pub(crate) size: u64,
 }
 
-/// The threads that hash and write.
-pub(crate) struct Blob<'scope> {
-    hash: ScopedJoinHandle<'scope, Digest>,
-    write: ScopedJoinHandle<'scope, io::Result<(Option<Digest>, u64)>>,
-}
+/// The thread that writes.
+pub(crate) struct Blob<'scope>(ScopedJoinHandle<'scope, io::Result<(Option<Digest>, u64)>>);
 
 impl Blob<'_> {
     /// Waits for the end, which comes after [`Blocks`] was dropped.
     pub(crate) fn join(self) -> io::Result<Written> {
-        let diff_id = DiffId(joined(self.hash));
-        let (digest, size) = joined(self.write)?;
-        Ok(Written { diff_id, digest: digest.unwrap_or(diff_id.0), size })
+        let written = self.0.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        written.map(|(digest, size)| Written { digest, size })
     }
 }
 
-fn joined<T>(handle: ScopedJoinHandle<'_, T>) -> T {
-    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// Starts the threads that make a blob of the tar.
+/// Starts the thread that makes a blob of the blocks.
 pub(crate) fn writer<'scope>(
     scope: &'scope Scope<'scope, '_>,
     compression: Compression,
     threads: usize,
     file: &'scope File,
 ) -> (Blocks, Blob<'scope>) {
-    let (hash, to_hash) = sync_channel::<Arc<Vec<u8>>>(2);
-    let hashed = scope.spawn(move || {
-        let mut sha = Sha256::new();
-        to_hash.iter().for_each(|block| sha.update(block.as_slice()));
-        Digest::from_sha256(sha.finalize().into())
-    });
     let sink = Sink { file, sha: Sha256::new(), size: 0 };
-    let (compress, write) = match compression {
-        Compression::Gzip(level) => {
-            let work = move |job: gzip::Job| gzip::compress(&job, level);
-            let (jobs, done) = ordered::ordered(scope, threads, work);
-            (Compressor::Gzip(jobs), scope.spawn(move || write_gzip(done, sink)))
+    let (to, write) = match compression {
+        Compression::Gzip(_) => {
+            let (blocks, receiver) = sync_channel(2);
+            (To::Gzip(blocks), scope.spawn(move || write_gzip(receiver, sink)))
         }
         Compression::Zstd(level) => {
             let (blocks, receiver) = sync_channel(2);
             let work = move || write_zstd(receiver, level, threads, sink);
-            (Compressor::Stream(blocks), scope.spawn(work))
+            (To::Stream(blocks), scope.spawn(work))
         }
         Compression::None => {
             let (blocks, receiver) = sync_channel(2);
-            (Compressor::Stream(blocks), scope.spawn(move || write_plain(receiver, file)))
+            (To::Stream(blocks), scope.spawn(move || write_plain(receiver, file)))
         }
     };
-    let buffer = Vec::with_capacity(BLOCK);
-    let blocks = Blocks { buffer, previous: None, hash, compress, abandoned: false };
-    (blocks, Blob { hash: hashed, write })
+    (Blocks { sha: Sha256::new(), to }, Blob(write))
 }
 
 impl Blocks {
-    /// Appends bytes of the tar.
-    pub(crate) fn write(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(BLOCK - self.buffer.len()));
-            self.buffer.extend_from_slice(now);
-            bytes = later;
-            if self.buffer.len() == BLOCK {
-                self.flush();
+    /// Appends a block. False if the writer has given up, so that more work is in vain.
+    pub(crate) fn write(&mut self, block: Block, pool: &Pool) -> bool {
+        let Block { tar, deflated, .. } = block;
+        self.sha.update(&tar);
+        match (&self.to, deflated) {
+            (To::Gzip(blocks), Some(deflated)) => {
+                let size = u32::try_from(tar.len()).expect("a block is small");
+                pool.give(tar);
+                blocks.send((deflated, size)).is_ok()
             }
+            (To::Stream(blocks), _) => blocks.send(tar).is_ok(),
+            (To::Gzip(_), None) => unreachable!("gzip blocks are compressed where they are read"),
         }
     }
 
-    /// Appends up to `size` bytes of `file`, showing them to `note`, and says how many there were.
-    pub(crate) fn copy(
-        &mut self,
-        file: &mut File,
-        size: u64,
-        note: &mut dyn FnMut(&[u8]),
-    ) -> io::Result<u64> {
-        let mut copied = 0;
-        while copied < size && !self.abandoned {
-            let start = self.buffer.len();
-            let room = (size - copied).min((BLOCK - start) as u64);
-            let got = file.take(room).read_to_end(&mut self.buffer)?;
-            note(&self.buffer[start..]);
-            copied += got as u64;
-            if self.buffer.len() == BLOCK {
-                self.flush();
-            }
-            if (got as u64) < room {
-                break;
-            }
-        }
-        Ok(copied)
-    }
-
-    /// Whether the writer has given up, so that more work is in vain.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.abandoned
-    }
-
-    /// Passes on what is left. Dropping without this leaves the tar cut off.
-    pub(crate) fn finish(mut self) {
-        if !self.buffer.is_empty() {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        let block = Arc::new(std::mem::replace(&mut self.buffer, Vec::with_capacity(BLOCK)));
-        let hashed = self.hash.send(Arc::clone(&block)).is_ok();
-        let taken = match &self.compress {
-            Compressor::Stream(blocks) => blocks.send(Arc::clone(&block)).is_ok(),
-            Compressor::Gzip(jobs) => {
-                let previous = self.previous.replace(Arc::clone(&block));
-                jobs.send(gzip::Job { block, previous })
-            }
-        };
-        self.abandoned |= !(hashed && taken);
+    /// The digest of the tar. Dropping without this leaves the blob cut off.
+    pub(crate) fn finish(self) -> Digest {
+        Digest::from_sha256(self.sha.finalize().into())
     }
 }
 
@@ -180,10 +116,7 @@ impl Sink<'_> {
 }
 
 /// The digest is that of the tar.
-fn write_plain(
-    blocks: Receiver<Arc<Vec<u8>>>,
-    mut file: &File,
-) -> io::Result<(Option<Digest>, u64)> {
+fn write_plain(blocks: Receiver<Vec<u8>>, mut file: &File) -> io::Result<(Option<Digest>, u64)> {
     let mut size = 0;
     for block in blocks {
         file.write_all(&block)?;
@@ -193,7 +126,7 @@ fn write_plain(
 }
 
 fn write_zstd(
-    blocks: Receiver<Arc<Vec<u8>>>,
+    blocks: Receiver<Vec<u8>>,
     level: i32,
     threads: usize,
     sink: Sink<'_>,
@@ -212,17 +145,17 @@ fn write_zstd(
 const ZSTD_JOB: u32 = 2 << 20;
 
 fn write_gzip(
-    blocks: ordered::Output<io::Result<gzip::Deflated>>,
+    blocks: Receiver<(io::Result<gzip::Deflated>, u32)>,
     mut sink: Sink<'_>,
 ) -> io::Result<(Option<Digest>, u64)> {
     sink.write_all(&gzip::HEADER)?;
     let mut crc = crc32fast::Hasher::new();
     let mut size = 0u32;
-    for block in blocks {
+    for (block, length) in blocks {
         let block = block?;
         sink.write_all(&block.bytes)?;
-        crc.combine(&block.crc);
-        size = size.wrapping_add(block.size);
+        crc.combine(&crc32fast::Hasher::new_with_initial_len(block.crc, u64::from(length)));
+        size = size.wrapping_add(length);
     }
     sink.write_all(&gzip::trailer(crc.finalize(), size))?;
     Ok(sink.finish())

@@ -1,58 +1,69 @@
 //! Blocks of one gzip member, compressed independently of each other. RFC 1951 and 1952.
 //!
-//! Each block ends at a byte boundary (sync flush) and starts with the 32 KiB before it as its
-//! dictionary, so that the blocks one after another are what a single stream would be.
+//! Each block is compressed as a stream of its own, knowing nothing of the one before; its last
+//! deflate block then loses the mark that says so, and ends at a byte boundary (as after a sync
+//! flush). So the blocks one after another are a single stream, and each can be used again wherever
+//! its text occurs.
 
-use flate2::{Compress, FlushCompress, Status};
-use std::{io, sync::Arc};
+use crate::deflate_end::{LastBlock, last_block};
+use libdeflater::{CompressionLvl, Compressor};
+use std::io;
 
 /// No name, no time, unknown system: as Go's compress/gzip writes it.
 pub(crate) const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
-const WINDOW: usize = 32 << 10;
-
-/// A block, and the one before it.
-pub(crate) struct Job {
-    pub(crate) block: Arc<Vec<u8>>,
-    pub(crate) previous: Option<Arc<Vec<u8>>>,
-}
-
 /// A compressed block.
 pub(crate) struct Deflated {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) crc: crc32fast::Hasher,
-    pub(crate) size: u32,
+    pub(crate) crc: u32,
 }
 
-/// Compresses a block at `level`, 1 to 9.
-pub(crate) fn compress(job: &Job, level: u32) -> io::Result<Deflated> {
-    // Never a state that is used again: with zlib-rs the bytes would depend on what it saw before.
-    let mut state = Compress::new(flate2::Compression::new(level.clamp(1, 9)), false);
-    if let Some(previous) = &job.previous {
-        let start = previous.len().saturating_sub(WINDOW);
-        state.set_dictionary(&previous[start..])?;
-    }
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&job.block);
-    let size = u32::try_from(job.block.len()).expect("a block is small");
-    Ok(Deflated { bytes: deflate(&mut state, &job.block)?, crc, size })
+/// What one thread compresses with. The bytes do not depend on what it compressed before.
+pub(crate) struct Encoder {
+    compressor: Compressor,
+    scratch: Vec<u8>,
 }
 
-fn deflate(state: &mut Compress, block: &[u8]) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(block.len() / 2 + 64);
-    loop {
-        let done = usize::try_from(state.total_in()).expect("a block is small");
-        let status = state.compress_vec(&block[done..], &mut bytes, FlushCompress::Sync)?;
-        let all_in = state.total_in() == block.len() as u64;
-        // Room left over means that the flush is complete as well.
-        if all_in && bytes.len() < bytes.capacity() {
-            return Ok(bytes);
-        }
-        if status == Status::StreamEnd {
-            return Err(io::Error::other("deflate ended a stream that goes on"));
-        }
-        bytes.reserve(block.len() / 4 + 64);
+impl Encoder {
+    /// At `level`, 1 to 9.
+    pub(crate) fn new(level: u32) -> Encoder {
+        let level = i32::try_from(level.clamp(1, 9)).expect("at most 9");
+        let level = CompressionLvl::new(level).expect("a level of libdeflate");
+        Encoder { compressor: Compressor::new(level), scratch: Vec::new() }
     }
+
+    /// Compresses a block.
+    pub(crate) fn compress(&mut self, block: &[u8]) -> io::Result<Deflated> {
+        let bound = self.compressor.deflate_compress_bound(block.len());
+        if self.scratch.len() < bound {
+            self.scratch.resize(bound, 0);
+        }
+        let size = self
+            .compressor
+            .deflate_compress(block, &mut self.scratch)
+            .map_err(|error| io::Error::other(format!("deflate: {error}")))?;
+        let bytes = continued(&self.scratch[..size])
+            .ok_or_else(|| io::Error::other("deflate made a stream that cannot be read"))?;
+        Ok(Deflated { bytes, crc: libdeflater::crc32(block) })
+    }
+}
+
+/// The stream as one that goes on: what was its last block is followed by an empty stored one, which
+/// ends at a byte boundary.
+fn continued(stream: &[u8]) -> Option<Vec<u8>> {
+    let LastBlock { start, end } = last_block(stream)?;
+    if end.div_ceil(8) != stream.len() {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(stream.len() + 5);
+    bytes.extend_from_slice(stream);
+    bytes[start / 8] &= !(1 << (start % 8));
+    // Three zero bits begin the empty block; they are there already if the last byte has room.
+    if stream.len() * 8 - end < 3 {
+        bytes.push(0);
+    }
+    bytes.extend_from_slice(&[0, 0, 0xff, 0xff]);
+    Some(bytes)
 }
 
 /// An empty last block, the checksum and the size: what ends the member.

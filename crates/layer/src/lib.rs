@@ -7,11 +7,13 @@
 
 mod archive;
 mod blob;
+mod deflate_end;
 mod dirs;
 mod extract;
 mod gzip;
 mod header;
 mod index;
+mod load;
 mod name;
 mod ordered;
 mod pack;
@@ -22,6 +24,7 @@ mod stack;
 mod tar;
 mod tree;
 mod types;
+mod unit;
 mod unpack;
 
 pub use archive::{is_archive, read_archive};

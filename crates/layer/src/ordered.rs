@@ -19,11 +19,12 @@ pub(crate) struct Output<O> {
     order: Receiver<Receiver<O>>,
 }
 
-/// Starts `threads` threads that do `work`.
-pub(crate) fn ordered<'scope, I, O>(
+/// Starts `threads` threads that each make something to work with by `start`, then do `work`.
+pub(crate) fn ordered<'scope, S, I, O>(
     scope: &'scope Scope<'scope, '_>,
     threads: usize,
-    work: impl Fn(I) -> O + Copy + Send + 'scope,
+    start: impl Fn() -> S + Copy + Send + 'scope,
+    work: impl Fn(&mut S, I) -> O + Copy + Send + 'scope,
 ) -> (Input<I, O>, Output<O>)
 where
     I: Send + 'scope,
@@ -35,9 +36,10 @@ where
     for _ in 0..threads {
         let queue = Arc::clone(&queue);
         scope.spawn(move || {
+            let mut state = start();
             while let Some((item, reply)) = next(&queue) {
                 // Nobody waits any more when the output was dropped: the result is not needed.
-                let _ = reply.send(work(item));
+                let _ = reply.send(work(&mut state, item));
             }
         });
     }

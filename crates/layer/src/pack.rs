@@ -1,18 +1,18 @@
 //! Changes into a compressed layer: one pass, in parallel, in bounded memory.
 //!
-//! Readers load small files ahead and make tar bytes of them; this thread puts the pieces together
-//! into blocks; each block is hashed by one thread and compressed by others; the last thread hashes
-//! and writes the blob. The bytes depend on the changes and the compression only.
+//! The changes are cut into units. Each is read, made into tar and compressed by one of several
+//! threads ([`crate::load`]); this thread takes the units in their order, hashes the tar and puts the
+//! index together; the last thread hashes and writes the blob. The bytes depend on the changes and
+//! the compression only.
 
 use crate::{
-    Body, Change, Compression, ContentHash, EntryName, Index, IndexEntry, Kind,
-    blob::{self, Blocks},
-    header,
+    Change, Compression, ContentHash, EntryName, Index, IndexEntry, Kind, blob,
+    load::{self, Loaded},
     ordered::ordered,
+    unit::{Unit, units},
 };
 use std::{
-    fs::File,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
     thread,
 };
@@ -64,6 +64,14 @@ pub enum PackError {
         path: PathBuf,
         /// As in the entry.
         expected: u64,
+    },
+    /// A file holds something else than when it was hashed.
+    #[error("{} changed while it was being read", path.display())]
+    ContentChanged {
+        /// Where it goes.
+        entry: EntryName,
+        /// The file.
+        path: PathBuf,
     },
     /// The body given for an entry does not have the entry's size.
     #[error("`{entry}` has a body of {got} bytes where {expected} were announced")]
@@ -119,12 +127,6 @@ pub enum PackError {
     },
 }
 
-/// Files up to this size are read ahead.
-const SMALL: u64 = 256 << 10;
-/// About as many bytes are read ahead at a time.
-const BATCH_BYTES: u64 = 512 << 10;
-const BATCH_ENTRIES: usize = 512;
-
 /// Writes the layer that `changes` make, in their order, to a new file in `dir`.
 pub fn pack(changes: &[Change], options: &PackOptions, dir: &Path) -> Result<Packed, PackError> {
     let failed = |source| PackError::Write { directory: dir.to_owned(), source };
@@ -132,189 +134,120 @@ pub fn pack(changes: &[Change], options: &PackOptions, dir: &Path) -> Result<Pac
     let threads = options.threads.max(1);
     let (index, written) = thread::scope(|scope| {
         let (blocks, blob) = blob::writer(scope, options.compression, threads, file.as_file());
-        let index = assemble(changes, threads, blocks);
+        let index = assemble(changes, options.compression, threads, blocks);
         (index, blob.join())
     });
     // Where both failed, the reader stopped because the writer did.
     let written = written.map_err(failed)?;
-    let index = index?;
+    let (index, diff_id) = index?;
     let media_type = match options.compression {
         Compression::None => media_type::OCI_LAYER,
         Compression::Gzip(_) => media_type::OCI_LAYER_GZIP,
         Compression::Zstd(_) => media_type::OCI_LAYER_ZSTD,
     };
+    let digest = written.digest.unwrap_or(diff_id.0);
     Ok(Packed {
-        diff_id: written.diff_id,
-        descriptor: Descriptor::new(media_type, written.digest, written.size),
+        diff_id,
+        descriptor: Descriptor::new(media_type, digest, written.size),
         compression: options.compression,
         index,
         file: file.into_temp_path().keep().map_err(|it| failed(it.error))?,
     })
 }
 
-/// Tar bytes of consecutive entries, or the header of a file that is streamed after it.
-struct Piece<'a> {
-    bytes: Vec<u8>,
-    entries: Vec<IndexEntry>,
-    files: Vec<(Vec<u8>, Vec<u8>)>,
-    streamed: Option<&'a Change>,
-}
-
-/// Makes the tar and hands it to `blocks`. Ends early, without an error, if nobody takes them.
-fn assemble(changes: &[Change], threads: usize, mut blocks: Blocks) -> Result<Index, PackError> {
-    let mut index = Index { entries: Vec::with_capacity(changes.len()), ..Index::default() };
+/// Makes the tar and hands it to `blocks`. Ends early, without an error, if nobody takes it.
+fn assemble(
+    changes: &[Change],
+    compression: Compression,
+    threads: usize,
+    mut blocks: blob::Blocks,
+) -> Result<(Index, DiffId), PackError> {
+    let mut assembly = Assembly::new(changes.len());
+    let pool = load::Pool::default();
     thread::scope(|scope| {
-        let (input, pieces) = ordered(scope, threads, load);
-        scope.spawn(move || batches(changes).all(|batch| input.send(batch)));
-        for piece in pieces {
-            let mut piece = piece?;
-            blocks.write(&piece.bytes);
-            if let Some(change) = piece.streamed {
-                let (hash, kept) = stream(change, &mut blocks)?;
-                let entry = piece.entries.last_mut().expect("the header's entry");
-                entry.content = Some(hash);
-                piece.files.extend(kept.map(|it| (change.entry.path.clone(), it)));
-            }
-            index.entries.append(&mut piece.entries);
-            index.files.extend(piece.files);
-            if blocks.is_abandoned() {
+        let pool = &pool;
+        let (input, loaded) = ordered(
+            scope,
+            threads,
+            move || load::Loader::new(compression, pool),
+            |loader, unit| loader.load(unit),
+        );
+        scope.spawn(move || units(changes).all(|unit| input.send(unit)));
+        for unit in loaded {
+            let unit = assembly.add(unit?)?;
+            if !blocks.write(unit, pool) {
                 break;
             }
         }
         Ok(())
     })?;
-    blocks.write(&[0; 2 * header::BLOCK]);
-    blocks.finish();
-    Ok(index)
+    let end = load::Loader::new(compression, &pool).end();
+    blocks.write(end, &pool);
+    Ok((assembly.index, DiffId(blocks.finish())))
 }
 
-/// Cuts the changes into pieces for the readers. The cuts do not show in the bytes.
-fn batches(mut rest: &[Change]) -> impl Iterator<Item = &[Change]> {
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let mut count = 0;
-        for change in rest.iter().take(BATCH_ENTRIES) {
-            let size = size(change);
-            if count > 0 && (size > SMALL || bytes + size > BATCH_BYTES) {
-                break;
-            }
-            bytes += size;
-            count += 1;
-            if size > SMALL {
-                break;
-            }
-        }
-        let (batch, others) = rest.split_at(count);
-        rest = others;
-        (!batch.is_empty()).then_some(batch)
-    })
+/// The index in the making.
+struct Assembly {
+    index: Index,
+    /// The content hash of the large file whose pieces are coming, and its content if that is kept.
+    hasher: blake3::Hasher,
+    kept: Option<Vec<u8>>,
 }
 
-fn size(change: &Change) -> u64 {
-    match change.entry.kind {
-        Kind::File { size } => size,
-        _ => 0,
+impl Assembly {
+    fn new(entries: usize) -> Assembly {
+        let index = Index { entries: Vec::with_capacity(entries), ..Index::default() };
+        Assembly { index, hasher: blake3::Hasher::new(), kept: None }
     }
-}
 
-fn load(batch: &[Change]) -> Result<Piece<'_>, PackError> {
-    let total: u64 = batch.iter().map(size).filter(|it| *it <= SMALL).sum();
-    let capacity =
-        usize::try_from(total).expect("a batch is small") + 2 * header::BLOCK * batch.len();
-    let mut piece = Piece {
-        bytes: Vec::with_capacity(capacity),
-        entries: Vec::with_capacity(batch.len()),
-        files: Vec::new(),
-        streamed: None,
-    };
-    for change in batch {
-        header::append(&mut piece.bytes, &change.entry)?;
-        if change.entry.path.is_empty() && change.entry.kind == (Kind::Directory { opaque: false })
-        {
-            continue;
-        }
-        let mut content = None;
-        if let Kind::File { size } = change.entry.kind {
-            if size > SMALL {
-                piece.streamed = Some(change);
-            } else {
-                content = Some(load_small(change, size, &mut piece)?);
+    /// Notes what the unit holds, and returns what is to be written.
+    fn add(&mut self, loaded: Loaded<'_>) -> Result<load::Block, PackError> {
+        let Loaded { unit, block, contents, kept } = loaded;
+        match unit {
+            Unit::Entries(changes) => {
+                let entries = changes.iter().zip(contents).filter(|(it, _)| !is_root(it));
+                self.index.entries.extend(
+                    entries.map(|(change, content)| IndexEntry {
+                        entry: change.entry.clone(),
+                        content,
+                    }),
+                );
+                self.index.files.extend(kept);
+            }
+            Unit::Piece { change, offset, length } => {
+                self.add_piece(change, offset, length, &block)?;
             }
         }
-        piece.entries.push(IndexEntry { entry: change.entry.clone(), content });
+        Ok(block)
     }
-    Ok(piece)
-}
 
-fn load_small(change: &Change, size: u64, piece: &mut Piece<'_>) -> Result<ContentHash, PackError> {
-    let start = piece.bytes.len();
-    match &change.body {
-        Body::Empty => {}
-        Body::Bytes(bytes) => piece.bytes.extend_from_slice(bytes),
-        Body::Path(path) => {
-            let failed = |source| read_failed(change, path, source);
-            let file = File::open(path.as_ref()).map_err(failed)?;
-            // One byte more than expected, so that growth is noticed.
-            file.take(size + 1).read_to_end(&mut piece.bytes).map_err(failed)?;
+    fn add_piece(
+        &mut self,
+        change: &Change,
+        offset: u64,
+        length: u64,
+        block: &load::Block,
+    ) -> Result<(), PackError> {
+        let content = block.content(length);
+        let path = &change.entry.path;
+        if offset == 0 {
+            self.hasher.reset();
+            self.kept = crate::index::is_kept(path).then(Vec::new);
         }
-    }
-    check_length(change, (piece.bytes.len() - start) as u64, size)?;
-    let content = &piece.bytes[start..];
-    let hash = ContentHash(blake3::hash(content).into());
-    if crate::index::is_kept(&change.entry.path) {
-        piece.files.push((change.entry.path.clone(), content.to_vec()));
-    }
-    header::append_padding(&mut piece.bytes, size);
-    Ok(hash)
-}
-
-fn stream(
-    change: &Change,
-    blocks: &mut Blocks,
-) -> Result<(ContentHash, Option<Vec<u8>>), PackError> {
-    let size = size(change);
-    let kept = crate::index::is_kept(&change.entry.path);
-    if kept && size > crate::index::KEPT_AT_MOST {
-        return Err(PackError::TooLarge { entry: EntryName(change.entry.path.clone()) });
-    }
-    let mut copy = kept.then(Vec::new);
-    let mut hasher = blake3::Hasher::new();
-    let mut note = |bytes: &[u8]| {
-        hasher.update(bytes);
-        copy.iter_mut().for_each(|it| it.extend_from_slice(bytes));
-    };
-    match &change.body {
-        Body::Empty => check_length(change, 0, size)?,
-        Body::Bytes(bytes) => {
-            check_length(change, bytes.len() as u64, size)?;
-            note(bytes);
-            blocks.write(bytes);
+        self.hasher.update(content);
+        self.kept.iter_mut().for_each(|it| it.extend_from_slice(content));
+        if Unit::is_last_piece(change, offset, length) {
+            let content = ContentHash(self.hasher.finalize().into());
+            load::check_content(change, content)?;
+            let entry = change.entry.clone();
+            self.index.entries.push(IndexEntry { entry, content: Some(content) });
+            self.index.files.extend(self.kept.take().map(|it| (path.clone(), it)));
         }
-        Body::Path(path) => {
-            let failed = |source| read_failed(change, path, source);
-            let mut file = File::open(path.as_ref()).map_err(failed)?;
-            let got = blocks.copy(&mut file, size, &mut note).map_err(failed)?;
-            let more = if got == size { file.read(&mut [0]).map_err(failed)? as u64 } else { 0 };
-            if !blocks.is_abandoned() {
-                check_length(change, got + more, size)?;
-            }
-        }
+        Ok(())
     }
-    blocks.write(&[0; header::BLOCK][..header::padding(size)]);
-    Ok((ContentHash(hasher.finalize().into()), copy))
 }
 
-fn check_length(change: &Change, got: u64, expected: u64) -> Result<(), PackError> {
-    if got == expected {
-        return Ok(());
-    }
-    let entry = EntryName(change.entry.path.clone());
-    Err(match &change.body {
-        Body::Path(path) => PackError::SizeChanged { entry, path: path.to_path_buf(), expected },
-        Body::Empty | Body::Bytes(_) => PackError::WrongBody { entry, expected, got },
-    })
-}
-
-fn read_failed(change: &Change, path: &Path, source: io::Error) -> PackError {
-    PackError::Read { entry: EntryName(change.entry.path.clone()), path: path.to_owned(), source }
+/// The root has no entry in a layer.
+fn is_root(change: &Change) -> bool {
+    change.entry.path.is_empty() && change.entry.kind == (Kind::Directory { opaque: false })
 }

@@ -82,6 +82,8 @@ pub enum Body {
     Empty,
     /// In a file of this machine.
     Path(Arc<PathBuf>),
+    /// In a file of this machine that was hashed before: it must still be the same.
+    Known(Arc<PathBuf>, ContentHash),
     /// In memory.
     Bytes(Arc<[u8]>),
 }
@@ -117,4 +119,9 @@ pub enum Compression {
     Gzip(u32),
     /// zstd at this level, 1 to 22.
     Zstd(i32),
+}
+
+impl Compression {
+    /// The level that gives blobs no larger than BuildKit's, at the least cost.
+    pub const DEFAULT_GZIP: u32 = 5;
 }

@@ -5,8 +5,8 @@ use super::{
     source::{Group, is_directory},
     split,
 };
-use std::{collections::BTreeMap, sync::Arc};
-use strake_layer::{Body, Change, Entry, Kind, Tree};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use strake_layer::{Body, Change, ContentHash, Entry, Kind, Tree};
 
 /// As many links as Linux follows in one path.
 const MAX_LINKS: usize = 255;
@@ -257,7 +257,10 @@ fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"."))
 }
 
-/// A file of this machine as a body.
-pub(super) fn file_body(path: std::path::PathBuf) -> Body {
-    Body::Path(Arc::new(path))
+/// A file of this machine as a body. One that was hashed for the key must still be the same.
+pub(super) fn file_body(path: Arc<PathBuf>, content: Option<ContentHash>) -> Body {
+    match content {
+        Some(content) => Body::Known(path, content),
+        None => Body::Path(path),
+    }
 }

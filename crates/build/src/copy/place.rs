@@ -16,6 +16,7 @@ use std::{
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use strake_layer::{Body, Change, Entry, Kind, Tree};
 use strake_plan::{CopyOp, Unpack};
@@ -190,12 +191,13 @@ impl Copy<'_> {
     fn body(&self, found: &Found) -> Result<Body, CopyError> {
         Ok(match &found.origin {
             Origin::Nothing => Body::Empty,
-            Origin::Path(path) => Body::Path(path.clone()),
+            Origin::Path(path) => file_body(path.clone(), found.content),
             Origin::Bytes(bytes) => Body::Bytes(bytes.clone()),
             Origin::Layer(layer) => {
                 let folder =
                     self.folders.get(*layer).ok_or(CopyError::NoFolder { layer: *layer })?;
-                file_body(folder.join(OsStr::from_bytes(&found.entry.path)))
+                let path = folder.join(OsStr::from_bytes(&found.entry.path));
+                file_body(Arc::new(path), found.content)
             }
         })
     }

@@ -383,7 +383,7 @@ fn explain(error: &BuildError, source: &Source, store: &Path) -> Failure {
 fn compression(outputs: &[Output]) -> Result<Compression, Failure> {
     let wanted: BTreeSet<Compression> = outputs.iter().filter_map(Output::compression).collect();
     match wanted.len() {
-        0 => Ok(Compression::Gzip(6)),
+        0 => Ok(Compression::Gzip(Compression::DEFAULT_GZIP)),
         1 => Ok(wanted.into_iter().next().expect("there is one")),
         _ => Err(Failure::usage("outputs with different compression in one build")
             .hint("build twice; the second build is cached")),
