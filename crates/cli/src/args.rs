@@ -30,6 +30,47 @@ pub(crate) enum Command {
     Prune(PruneArgs),
     /// Say what a RUN can do on this machine
     Doctor(StoreArgs),
+    /// Show a Dockerfile as strake reads it: instructions, flags, words, heredocs
+    #[command(after_help = PARSE_JSON)]
+    Parse(ParseArgs),
+}
+
+/// What `strake parse --format json` writes.
+const PARSE_JSON: &str = "JSON:
+  file, escape       name of the file, escape character
+  directives         name, value, line
+  comments           text, line
+  instructions       keyword, written (as it is), line, column, end_line (with heredocs), stage
+                     (from 0, null above FROM), text (continuations joined), flags, form, words,
+                     nested, heredocs, comments (those directly above), valid
+    flags            name, value (null without =), line, column
+    form             line: one word, all that is written; exec: a JSON array; words; pairs:
+                     NAME=VALUE; old-pair: NAME VALUE; nested: see there
+    words            text (nothing is expanded), line, column
+    nested           behind ONBUILD and HEALTHCHECK: keyword, written, flags, form, words
+    heredocs         name, expand, strip_tabs, content, line, end_line
+  problems           rule, severity, message, hint, file, line, column, end_line, end_column";
+
+/// `strake parse`.
+#[derive(Debug, Args)]
+pub(crate) struct ParseArgs {
+    /// Dockerfile; `-` reads it from standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// text, json, or dockerfile: the same in one line an instruction
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = ParseFormat::Text, hide_possible_values = true)]
+    pub(crate) format: ParseFormat,
+}
+
+/// `strake parse --format`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum ParseFormat {
+    /// One paragraph an instruction.
+    Text,
+    /// One object; the schema stands at `strake_dockerfile::to_json`.
+    Json,
+    /// Comments and continuations taken away.
+    Dockerfile,
 }
 
 /// Where the store is.

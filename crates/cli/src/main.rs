@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Command::Du(args) => commands::du::run(args),
         Command::Prune(args) => commands::prune::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
+        Command::Parse(args) => commands::parse::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,6 +4,8 @@
 //! Invariant: [`parse`] never fails and never panics; what could not be read is a diagnostic.
 //! Invariant: what is parsed is lowered by destructuring without `..`, so that no flag is ignored.
 
+mod arguments;
+mod describe;
 mod flag;
 mod git_url;
 pub mod instruction;
@@ -12,6 +14,8 @@ mod lower;
 mod parse;
 mod problem;
 
+pub use arguments::Arguments;
+pub use describe::{to_dockerfile, to_json, to_text};
 pub use flag::{Arity, FlagDoc};
 pub use git_url::{GitUrlError, parse_git_url};
 pub use instruction::Instruction;

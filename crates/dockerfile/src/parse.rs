@@ -1,12 +1,12 @@
 //! The parsed Dockerfile.
 
-use crate::Instruction;
 use crate::instruction::{KEYWORDS, Written};
 use crate::lex::{
     Comment, Directive, Heredoc, Line, Lines, Text, Word, WrittenFlag, head, leading_flags,
     read_lines,
 };
 use crate::problem::{did_you_mean, error};
+use crate::{Arguments, Instruction};
 use strake_diag::{Diagnostic, Source, Span};
 
 /// A Dockerfile as far as it could be read.
@@ -33,6 +33,10 @@ pub struct Statement {
     pub keyword: Word,
     /// Flags as written.
     pub flags: Vec<WrittenFlag>,
+    /// What stands behind them.
+    pub arguments: Arguments,
+    /// The bodies below, as written.
+    pub heredocs: Vec<Heredoc>,
     /// From the keyword to the last character, heredoc bodies excepted.
     pub span: Span,
     /// With heredoc bodies.
@@ -93,10 +97,13 @@ fn check_order(statements: &[Statement], problems: &mut Vec<Diagnostic>) {
 
 fn statement(line: Line, escape: char, problems: &mut Vec<Diagnostic>) -> Statement {
     let Line { text, extent, heredocs, above, empty_continuations } = line;
-    let (keyword, flags, instruction) = instruction(&text, heredocs, escape, problems);
+    let (keyword, flags, instruction) = instruction(&text, heredocs.clone(), escape, problems);
+    let behind = leading_flags(&head(&text).1).1;
     Statement {
+        arguments: Arguments::read(&keyword.text, &behind, escape),
         keyword,
         flags,
+        heredocs,
         span: text.whole(),
         extent,
         text: text.text,
@@ -126,7 +133,7 @@ pub(crate) fn instruction(
     let before = problems.iter().filter(|it| it.is_error()).count();
     let parsed = match Instruction::parse(&written, problems) {
         None => {
-            problems.push(unknown(&keyword));
+            problems.push(unknown(&keyword, escape));
             None
         }
         Some(Err(problem)) => {
@@ -139,11 +146,17 @@ pub(crate) fn instruction(
     (keyword, flags, parsed.filter(|_| sound))
 }
 
-fn unknown(keyword: &Word) -> Diagnostic {
+fn unknown(keyword: &Word, escape: char) -> Diagnostic {
     let message = format!("unknown instruction `{}`", keyword.text);
     let problem = error("unknown-instruction", keyword.span, message);
     match did_you_mean(&keyword.text, KEYWORDS.iter().copied()) {
         Some(near) => problem.hint(format!("did you mean {near}?")),
-        None => problem.hint("a long command is continued by `\\` at the end of its line"),
+        None => {
+            let how = match escape {
+                '`' => "a backtick".to_owned(),
+                other => format!("`{other}`"),
+            };
+            problem.hint(format!("a long command is continued by {how} at the end of its line"))
+        }
     }
 }

@@ -3,4 +3,5 @@
 pub(crate) mod build;
 pub(crate) mod doctor;
 pub(crate) mod du;
+pub(crate) mod parse;
 pub(crate) mod prune;

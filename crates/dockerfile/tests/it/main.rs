@@ -2,5 +2,6 @@
 
 mod cases;
 mod git_urls;
+mod printed;
 mod requests;
 mod support;
