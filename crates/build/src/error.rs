@@ -84,6 +84,9 @@ pub enum StepError {
     /// The registry or a layout.
     #[error(transparent)]
     Registry(#[from] strake_registry::Error),
+    /// Something from elsewhere.
+    #[error(transparent)]
+    Remote(#[from] strake_remote::RemoteError),
     /// Packing a layer.
     #[error(transparent)]
     Pack(#[from] strake_layer::PackError),
@@ -125,6 +128,7 @@ impl StepError {
             }
             StepError::Copy(error) => error.hint(),
             StepError::Registry(error) => error.hint(),
+            StepError::Remote(error) => error.hint(),
             StepError::Store(error) => error.hint().map(str::to_owned),
             _ => None,
         }

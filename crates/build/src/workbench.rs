@@ -9,6 +9,7 @@ use strake_cache::Store;
 use strake_context::Context;
 use strake_layer::Compression;
 use strake_registry::Client;
+use strake_remote::Remote;
 use strake_sandbox::{CancelToken, Privilege};
 
 /// Values of secrets by id. They reach a RUN and nothing else.
@@ -24,6 +25,8 @@ pub struct Workbench {
     pub named: BTreeMap<String, Context>,
     /// For base layers.
     pub client: Client,
+    /// For ADD of URLs and repositories.
+    pub remote: Remote,
     /// What the sandbox may do here.
     pub privilege: Privilege,
     /// Whether overlayfs works in the store; otherwise roots are copied.

@@ -102,12 +102,12 @@ impl Case {
         if !self.sections.contains_key("stage") {
             write_files(&root, self.section("context"));
             let context = Context::open(&root, Some(&ignore)).unwrap();
-            let selection = select(&self.op, &SourceTree::Context(&context))?;
+            let selection = select(&self.op, &SourceTree::Context(&context), &[])?;
             assert!(!selection.reads_layers());
             return changes(&self.op, &selection, &below, self.owner, NOW, scratch, &[]);
         }
         let stage = tree(self.section("stage"), Some(&root));
-        let selection = select(&self.op, &SourceTree::Stage(&stage))?;
+        let selection = select(&self.op, &SourceTree::Stage(&stage), &[])?;
         changes(&self.op, &selection, &below, self.owner, NOW, scratch, &[root])
     }
 }

@@ -30,7 +30,7 @@ fn copy(source: &str) -> CopyOp {
 
 fn records(root: &Path, source: &str) -> Vec<(String, String)> {
     let context = Context::open(root, None).unwrap();
-    select(&copy(source), &SourceTree::Context(&context)).unwrap().records()
+    select(&copy(source), &SourceTree::Context(&context), &[]).unwrap().records()
 }
 
 fn checkout() -> tempfile::TempDir {
@@ -138,7 +138,7 @@ fn owners_count_only_where_they_are_kept() {
             chown: chown.map(str::to_owned),
             ..copy("f")
         };
-        select(&op, &SourceTree::Stage(&stage(uid))).unwrap().records()
+        select(&op, &SourceTree::Stage(&stage(uid)), &[]).unwrap().records()
     };
     assert_ne!(records(1, None), records(2, None));
     assert_eq!(records(1, Some("5")), records(2, Some("5")));

@@ -17,6 +17,8 @@
 //! | `equal/HEX` | layers by what they stand on and their content identity |
 //! | `last/HEX` | the last key record of a place in a Dockerfile, to explain misses |
 //! | `images/HEX` | names of images |
+//! | `fetched/HEX` | files of web servers, as last seen |
+//! | `git/HEX` | bare copies of Git repositories |
 //! | `snapshots/FORM/DIFFID/fs` | unpacked layers |
 //! | `snapshots/FORM/DIFFID/boot` | the boot of the machine that made or last checked them |
 //! | `sizes/FORM-DIFFID` | how large a snapshot is |
@@ -26,6 +28,7 @@
 
 mod blobs;
 mod error;
+mod fetched;
 mod files;
 mod images;
 mod layers;
@@ -41,6 +44,7 @@ mod temp;
 mod usage;
 
 pub use error::StoreError;
+pub use fetched::FetchedFile;
 pub use files::remove_tree;
 pub use images::TaggedImage;
 pub use layers::LayerRecord;

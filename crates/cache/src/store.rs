@@ -19,7 +19,7 @@ use std::{
 const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This folder holds what strake can make again. See `strake du` and `strake prune`.\n";
 
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 14] = [
     "blobs/sha256",
     "layers",
     "indexes",
@@ -27,6 +27,8 @@ const FOLDERS: [&str; 12] = [
     "equal",
     "last",
     "images",
+    "fetched",
+    "git",
     "snapshots",
     "mounts",
     "sizes",

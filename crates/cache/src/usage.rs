@@ -37,7 +37,9 @@ pub enum UsageKind {
     Snapshot,
     /// A cache mount's folder.
     Mount,
-    /// A blob: layer, config or manifest.
+    /// A copy of a Git repository.
+    Repository,
+    /// A blob: layer, config, manifest or a fetched file.
     Blob,
     /// What a layer holds, without contents.
     Index,
@@ -69,6 +71,7 @@ impl Store {
         let mut all = self.find_blobs();
         all.extend(self.find_snapshots());
         all.extend(self.find_mounts());
+        all.extend(self.find_repositories());
         all.extend(self.find_records());
         if let Some(oldest) = self.oldest_lease() {
             for found in &mut all {
@@ -162,6 +165,18 @@ impl Store {
         mounts
     }
 
+    fn find_repositories(&self) -> Vec<Found> {
+        let folder = self.path("git");
+        let of = |hex: String| {
+            let path = folder.join(&hex);
+            let mut it =
+                found(UsageKind::Repository, hex, &path, "copy of a Git repository".to_owned())?;
+            it.item.size = disk_usage(&path);
+            Some(it)
+        };
+        names(&folder).into_iter().filter_map(of).collect()
+    }
+
     fn find_records(&self) -> Vec<Found> {
         let mut records = Vec::new();
         let steps = self.path("steps");
@@ -174,6 +189,7 @@ impl Store {
             ("indexes", UsageKind::Index, "contents of a layer, by name"),
             ("equal", UsageKind::Record, "equal layer"),
             ("last", UsageKind::Record, "last build of a step"),
+            ("fetched", UsageKind::Record, "file of a web server, as last seen"),
         ];
         for (folder, kind, description) in kinds {
             for hex in names(&self.path(folder)) {
@@ -266,8 +282,9 @@ fn step_text(step: &StepResult) -> String {
     if let [path] = all("workdir.path")[..] {
         return format!("WORKDIR {path}");
     }
-    if let [url] = all("fetch.url")[..] {
-        return format!("ADD {url}");
+    let remote = [all("copy.url"), all("copy.git")].concat();
+    if !remote.is_empty() {
+        return format!("ADD {}", remote.join(" "));
     }
     match all("copy.dest")[..] {
         [dest] => format!("COPY {} {dest}", all("copy.path").join(" ")),

@@ -17,6 +17,7 @@ use std::{
 };
 use strake_cache::Leftovers;
 use strake_registry::Client;
+use strake_remote::Remote;
 use strake_sandbox::CancelToken;
 
 /// How long a build may take to end by itself.
@@ -43,10 +44,10 @@ impl Signals {
 
     /// From now on the first signal ends the build. What does not end soon is left as it is, without
     /// temporary files; a second signal does not wait.
-    pub(crate) fn watch(&self, client: &Client, leftovers: Leftovers) {
+    pub(crate) fn watch(&self, client: &Client, remote: &Remote, leftovers: Leftovers) {
         let Ok(mut incoming) = Incoming::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]) else { return };
-        let (cancel, first, client) =
-            (self.cancel.clone(), Arc::clone(&self.first), client.clone());
+        let (cancel, first) = (self.cancel.clone(), Arc::clone(&self.first));
+        let (client, remote) = (client.clone(), remote.clone());
         let (began, ending) = mpsc::channel();
         thread::spawn(move || {
             for signal in incoming.forever() {
@@ -55,6 +56,7 @@ impl Signals {
                 }
                 cancel.cancel();
                 client.cancel();
+                remote.cancel();
                 let _ = began.send(signal);
             }
         });

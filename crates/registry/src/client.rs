@@ -96,6 +96,28 @@ pub enum Proxies {
     },
 }
 
+impl Proxies {
+    /// Makes connections go through these proxies; `direct` ones through none.
+    pub(crate) fn apply(
+        &self,
+        mut builder: reqwest::ClientBuilder,
+        direct: bool,
+    ) -> Result<reqwest::ClientBuilder, Error> {
+        if direct || *self != Proxies::Environment {
+            builder = builder.no_proxy();
+        }
+        if let (false, Proxies::Explicit { http, https, except }) = (direct, self) {
+            let except = reqwest::NoProxy::from_string(except);
+            let made = http.iter().map(reqwest::Proxy::http);
+            for proxy in made.chain(https.iter().map(reqwest::Proxy::https)) {
+                let proxy = proxy.map_err(|error| bad_option("proxy", error))?;
+                builder = builder.proxy(proxy.no_proxy(except.clone()));
+            }
+        }
+        Ok(builder)
+    }
+}
+
 /// How long to wait for what. Nothing limits the whole of a transfer.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -298,19 +320,7 @@ impl Inner {
         if kind.bulk {
             builder = builder.http1_only();
         }
-        if kind.direct || self.options.proxies != Proxies::Environment {
-            builder = builder.no_proxy();
-        }
-        if let (false, Proxies::Explicit { http, https, except }) =
-            (kind.direct, &self.options.proxies)
-        {
-            let except = reqwest::NoProxy::from_string(except);
-            let made = http.iter().map(reqwest::Proxy::http);
-            for proxy in made.chain(https.iter().map(reqwest::Proxy::https)) {
-                let proxy = proxy.map_err(|error| bad_option("proxy", error))?;
-                builder = builder.proxy(proxy.no_proxy(except.clone()));
-            }
-        }
+        let builder = self.options.proxies.apply(builder, kind.direct)?;
         builder.build().map_err(|error| bad_option("connection", error))
     }
 }

@@ -25,6 +25,7 @@ mod retry;
 mod select;
 mod tls;
 mod transport;
+mod web;
 
 pub use client::{Client, OnRetry, Options, Patience, Proxies};
 pub use docker_config::DockerConfig;
@@ -36,3 +37,4 @@ pub use keychain::{Anonymous, Credentials, Keychain, KeychainError};
 pub use layout::Layout;
 pub use push::{MountOutcome, PushOutcome};
 pub use retry::{Retries, Retry};
+pub use web::{WebOptions, web_client, web_error};

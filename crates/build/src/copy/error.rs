@@ -72,12 +72,9 @@ pub enum CopyError {
     /// The context cannot be read.
     #[error(transparent)]
     Context(#[from] ContextError),
-    /// A remote source that was not fetched.
-    #[error("ADD of `{url}` is not supported yet")]
-    Remote {
-        /// As written.
-        url: String,
-    },
+    /// The caller gave fewer fetched sources than there are.
+    #[error("a source from elsewhere was not fetched")]
+    NotFetched,
     /// An archive cannot be taken apart.
     #[error("cannot unpack `{path}`")]
     Archive {

@@ -1,4 +1,4 @@
-//! What COPY and ADD of local files mean: which files, and what becomes of them in the image.
+//! What COPY and ADD mean: which files, and what becomes of them in the image.
 //!
 //! Two steps, so that a step's key needs no destination: [`select`] looks the sources up and
 //! hashes them, [`changes`] places them in a root. Both follow BuildKit, corner by corner; where a
@@ -6,11 +6,13 @@
 //!
 //! Invariant: the destination is never touched, only its merged [`strake_layer::Tree`]
 //! is asked.
+//! Invariant: nothing is fetched here; sources from elsewhere arrive as [`Fetched`].
 //! Invariant: owners and modes of a stage's files come from its tree, never from disk.
 
 mod archive;
 mod destination;
 mod error;
+mod fetched;
 mod filter;
 mod mode;
 mod place;
@@ -19,6 +21,7 @@ mod select;
 mod source;
 
 pub use error::CopyError;
+pub use fetched::Fetched;
 pub use place::changes;
 pub use select::{Selection, select};
 pub use source::SourceTree;

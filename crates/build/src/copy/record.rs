@@ -24,6 +24,10 @@ impl Selection {
         let depth = self.depth();
         let mut records = Vec::new();
         for picked in &self.picked {
+            if let Some(pinned) = &picked.pinned {
+                records.push((shown(&picked.name), pinned.clone()));
+                continue;
+            }
             let mut groups: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
             let mut first_names: BTreeMap<Group, Vec<u8>> = BTreeMap::new();
             for (at, found) in picked.entries.iter().enumerate() {

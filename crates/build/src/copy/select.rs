@@ -2,6 +2,7 @@
 
 use super::{
     CopyError,
+    fetched::Fetched,
     filter::{Filter, between, pivot, plain_start},
     join, rooted, shown,
     source::{Found, Origin, SourceTree, is_directory, not_found},
@@ -10,7 +11,7 @@ use super::{
 use std::{collections::BTreeMap, io::Read, path::PathBuf, sync::Arc};
 use strake_context::{BadPattern, glob_match, has_wildcard};
 use strake_layer::{Entry, Kind};
-use strake_plan::{CopyOp, CopySource, HeredocFile, HttpSource, Source, Unpack};
+use strake_plan::{CopyOp, CopySource, HeredocFile, Source, Unpack};
 
 /// The files that a COPY or ADD copies, in order, hashed.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub(super) struct Picked {
     pub(super) archive: Option<PathBuf>,
     /// Whether the source itself has no time of its own: it gets the time of the copy.
     pub(super) fresh: bool,
+    /// What stands in the key for a source that is not of the context: its content and time.
+    pub(super) pinned: Option<String>,
 }
 
 impl Selection {
@@ -49,30 +52,37 @@ const ARCHIVE_HEAD: u64 = 1 << 20;
 /// Mode of a heredoc's file.
 const HEREDOC_MODE: u32 = 0o644;
 
-/// Looks the sources of `op` up in `source`.
+/// Looks the sources of `op` up in `source`; `fetched` are those from elsewhere, in order.
 ///
 /// A wildcard that matches nothing selects nothing; a path that is not there is an error.
-pub fn select(op: &CopyOp, source: &SourceTree<'_>) -> Result<Selection, CopyError> {
+pub fn select(
+    op: &CopyOp,
+    source: &SourceTree<'_>,
+    fetched: &[Fetched],
+) -> Result<Selection, CopyError> {
     // What is made of the files is the business of `changes`.
     let CopyOp { from, sources, dest: _, chown, chmod: _, link: _, parents, excludes, unpack } = op;
     let mut picked = Vec::new();
+    let mut fetched = fetched.iter();
     for written in sources {
         match written {
             CopySource::Heredoc(file) => picked.push(heredoc(file)),
             CopySource::Path(path) if *parents => {
                 picked.push(with_parents(source, path, excludes)?);
             }
-            CopySource::Http(HttpSource { url, checksum: _ }) => {
-                return Err(CopyError::Remote { url: url.clone() });
+            CopySource::Http(_) | CopySource::Git(_) => {
+                picked.push(fetched.next().ok_or(CopyError::NotFetched)?.picked());
             }
-            CopySource::Git(git) => return Err(CopyError::Remote { url: git.remote.clone() }),
             CopySource::Path(path) => pick(source, path, excludes, &mut picked)?,
         }
     }
-    if *unpack != Unpack::Never
-        && let SourceTree::Context(_) = source
-    {
-        for it in &mut picked {
+    for it in &mut picked {
+        let unpacked = match unpack {
+            Unpack::Never => false,
+            Unpack::Local => it.pinned.is_none(),
+            Unpack::All => true,
+        };
+        if unpacked && matches!(source, SourceTree::Context(_)) {
             it.archive = archive(it)?;
         }
     }
@@ -121,7 +131,7 @@ fn one(
     }
     // The context's own directory has a time of the checkout's, not of the files'.
     let fresh = real.is_empty() && matches!(source, SourceTree::Context(_));
-    Ok(Ok(Picked { name: path.to_vec(), base: real, entries, archive: None, fresh }))
+    Ok(Ok(Picked { name: path.to_vec(), base: real, entries, archive: None, fresh, pinned: None }))
 }
 
 /// What a path with wildcards matches, with the directory that the wildcards begin in.
@@ -181,7 +191,7 @@ fn with_parents(
     entries.extend(walked.into_iter().filter(|found| found.entry.path != real));
     let include = (!pattern.is_empty()).then_some(pattern.as_str());
     let entries = Filter::new(include, excludes)?.apply(&real, entries);
-    Ok(Picked { name, base: real, entries, archive: None, fresh: true })
+    Ok(Picked { name, base: real, entries, archive: None, fresh: true, pinned: None })
 }
 
 fn heredoc(file: &HeredocFile) -> Picked {
@@ -206,7 +216,14 @@ fn heredoc(file: &HeredocFile) -> Picked {
         group: None,
         on_disk: None,
     };
-    Picked { name: name.clone(), base: name, entries: vec![found], archive: None, fresh: true }
+    Picked {
+        name: name.clone(),
+        base: name,
+        entries: vec![found],
+        archive: None,
+        fresh: true,
+        pinned: None,
+    }
 }
 
 fn archive(picked: &Picked) -> Result<Option<PathBuf>, CopyError> {

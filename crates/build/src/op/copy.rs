@@ -1,15 +1,15 @@
-//! COPY and ADD of local files: what is copied, and where to.
+//! COPY and ADD: what is copied, and where to.
 
 use super::Made;
 use crate::{
     ImageLayer, StepError,
-    copy::{self, Selection, SourceTree},
+    copy::{self, Fetched, Selection, SourceTree},
     engine::Engine,
     materialise, mounts,
     state::State,
 };
 use strake_layer::Tree;
-use strake_plan::{CopyOp, Source};
+use strake_plan::{CopyOp, CopySource, Source};
 
 /// A COPY whose sources have been looked up.
 pub(crate) struct Prepared<'a> {
@@ -22,22 +22,23 @@ pub(crate) struct Prepared<'a> {
 impl<'a> Prepared<'a> {
     pub(crate) fn new(engine: &Engine<'_>, op: &'a CopyOp) -> Result<Prepared<'a>, StepError> {
         let mut layers = Vec::new();
+        let fetched = fetch(engine, op)?;
         let selection = match &op.from {
             Source::Context => {
                 let context = engine.bench.context.as_ref();
                 let none = || StepError::NoContext { name: "context".to_owned() };
-                copy::select(op, &SourceTree::Context(context.ok_or_else(none)?))?
+                copy::select(op, &SourceTree::Context(context.ok_or_else(none)?), &fetched)?
             }
             Source::Named(name) => {
                 let context = engine.bench.named.get(name);
                 let none = || StepError::NoContext { name: name.clone() };
-                copy::select(op, &SourceTree::Context(context.ok_or_else(none)?))?
+                copy::select(op, &SourceTree::Context(context.ok_or_else(none)?), &fetched)?
             }
             Source::Stage(id) => {
                 let state = engine.wait(*id)?;
                 let tree = materialise::tree(&state.layers, engine.bench)?;
                 layers.clone_from(&state.layers);
-                copy::select(op, &SourceTree::Stage(&tree))?
+                copy::select(op, &SourceTree::Stage(&tree), &fetched)?
             }
         };
         Ok(Prepared { op, selection, layers })
@@ -92,4 +93,25 @@ impl<'a> Prepared<'a> {
         let (passwd, group) = mounts::user_files(&tree);
         Ok(strake_rootfs::lookup_chown(passwd, group, written)?)
     }
+}
+
+/// Fetches the sources that are not of the context: a step's key stands on what they are now.
+fn fetch(engine: &Engine<'_>, op: &CopyOp) -> Result<Vec<Fetched>, StepError> {
+    let bench = engine.bench;
+    let mut fetched = Vec::new();
+    for source in &op.sources {
+        match source {
+            CopySource::Path(_) | CopySource::Heredoc(_) => (),
+            CopySource::Http(source) => {
+                fetched.push(Fetched::File(bench.remote.http(&bench.store, source)?));
+            }
+            CopySource::Git(_) => {
+                return Err(StepError::Unsupported {
+                    what: "ADD of a Git repository".to_owned(),
+                    instead: "clone it in front of the build and COPY it",
+                });
+            }
+        }
+    }
+    Ok(fetched)
 }

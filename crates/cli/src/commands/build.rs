@@ -26,6 +26,7 @@ use strake_layer::Compression;
 use strake_oci::{Digest, Platform, Reference};
 use strake_plan::{Network, Plan};
 use strake_registry::{Client, DockerConfig, Options};
+use strake_remote::Remote;
 use strake_sandbox::{EnterOptions, Privilege};
 
 pub(crate) fn run(args: BuildArgs) -> Result<(), Failure> {
@@ -52,7 +53,8 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     let privilege = enter(args.single_id)?;
     let store = Store::open(&environment::store(args.store.store.clone(), uid))?;
     let client = client(&args)?;
-    signals.watch(&client, store.leftovers());
+    let remote = remote(&secrets);
+    signals.watch(&client, &remote, store.leftovers());
 
     let (file, problems) = strake_dockerfile::parse(&source.text);
     let request = request(&args, platform, &named)?;
@@ -68,6 +70,7 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
         context: Some(context.with_index(StatIndex::load(&stat_index))),
         named: folders,
         client,
+        remote,
         privilege,
         overlay,
         secrets,
@@ -261,6 +264,12 @@ fn client(args: &BuildArgs) -> Result<Client, Failure> {
         }));
     }
     Ok(Client::new(options)?)
+}
+
+fn remote(secrets: &strake_build::Secrets) -> Remote {
+    let mut options = strake_remote::Options::standard();
+    options.ca = environment::ca_bundles().iter().filter_map(|it| std::fs::read(it).ok()).collect();
+    Remote::new(options, secrets.clone())
 }
 
 fn request(

@@ -44,6 +44,7 @@ fn kind(kind: UsageKind) -> &'static str {
     match kind {
         UsageKind::Snapshot => "snapshot",
         UsageKind::Mount => "cache",
+        UsageKind::Repository => "git",
         UsageKind::Blob => "blob",
         UsageKind::Index => "index",
         UsageKind::Step => "step",

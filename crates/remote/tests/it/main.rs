@@ -1,0 +1,5 @@
+//! What is fetched, from servers and repositories that the tests start themselves.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod http;
+mod server;
