@@ -163,6 +163,12 @@ pub(crate) struct BuildArgs {
     /// Registries whose certificates are not checked
     #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
     pub(crate) insecure: Vec<String>,
+    /// Tell instead of building: outline (arguments, secrets and agents of the target) or targets
+    #[arg(long, value_name = "METHOD[,format=json]")]
+    pub(crate) call: Option<String>,
+    /// Not there yet: --call=check
+    #[arg(long, hide = true)]
+    pub(crate) check: bool,
     /// Say why each step was not found in the cache
     #[arg(short = 'v', long)]
     pub(crate) verbose: bool,
@@ -205,11 +211,7 @@ pub(crate) struct NotHere {
     #[arg(long, hide = true)]
     pub(crate) cache_to: Vec<String>,
     #[arg(long, hide = true)]
-    pub(crate) call: Option<String>,
-    #[arg(long, hide = true)]
     pub(crate) cgroup_parent: Option<String>,
-    #[arg(long, hide = true)]
-    pub(crate) check: bool,
     #[arg(long, hide = true)]
     pub(crate) policy: Vec<String>,
     #[arg(long, hide = true)]
@@ -230,9 +232,7 @@ impl NotHere {
             builder,
             cache_from,
             cache_to,
-            call,
             cgroup_parent,
-            check,
             policy,
             resource,
             ssh,
@@ -245,9 +245,7 @@ impl NotHere {
             (builder.is_some(), "--builder", "leave it out: strake itself is the builder"),
             (!cache_from.is_empty(), "--cache-from", "keep the --store folder between builds"),
             (!cache_to.is_empty(), "--cache-to", "keep the --store folder between builds"),
-            (call.is_some(), "--call", "leave it out to build"),
             (cgroup_parent.is_some(), "--cgroup-parent", "start strake itself in that cgroup"),
-            (*check, "--check", "leave it out to build"),
             (!policy.is_empty(), "--policy", "pin base images by digest"),
             (!resource.is_empty(), "--resource", "limit strake itself, e.g. with systemd-run"),
             (!ssh.is_empty(), "--ssh", "give a deploy key with --secret"),

@@ -20,5 +20,8 @@ pub use flag::{Arity, FlagDoc};
 pub use git_url::{GitUrlError, parse_git_url};
 pub use instruction::Instruction;
 pub use lex::{Comment, Directive, Heredoc, Word, WrittenFlag};
-pub use lower::{NamedContext, Request, Wanted, missing, plan, unused_build_args};
+pub use lower::{
+    NamedContext, Outline, OutlineArg, OutlineMount, Request, Target, Wanted, missing, outline,
+    plan, targets, unused_build_args,
+};
 pub use parse::{Dockerfile, Statement, parse};

@@ -3,7 +3,9 @@
 use crate::{
     args::BuildArgs,
     bases::Bases,
-    clock, environment,
+    clock,
+    commands::call::{self, Ask, Call},
+    environment,
     failure::{Failure, chain, disk_hint},
     inputs::{self, Named},
     output::Output,
@@ -41,6 +43,7 @@ pub(crate) fn run(args: BuildArgs) -> Result<(), Failure> {
 
 fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     refuse(&args)?;
+    let call = call::read(args.call.as_deref(), args.check)?;
     let outputs = Output::choose(&args.outputs, args.push, args.load, !args.tags.is_empty())?;
     let names = names(&args.tags)?;
     let platform = platform(&args.platform)?;
@@ -60,7 +63,13 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     let request = request(&args, platform, &named)?;
     warn(&args, &file, &request);
     let bases = Bases { store: &store, client: &client, named: &named, pull: args.pull };
-    let plan = plan(&file, request, &bases, &problems, &source.text)?;
+    show_problems(&problems, &source.text)?;
+    if let Some(call) = call {
+        return answer(call, &file, request, &bases, &source.text);
+    }
+    let request = resolve(&file, request, &bases, &source.text)?;
+    let plan =
+        strake_dockerfile::plan(&file, &request).map_err(|it| rendered(&it, &source.text))?;
 
     let stat_index = stat_index(&store, &args.context);
     let overlay =
@@ -91,6 +100,29 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     save_stat_index(&bench, &stat_index);
     let (image, published) = built?;
     report(&args, &names, &outputs, &image, &published, &bench.store)
+}
+
+/// Tells what `--call` asks, and builds nothing.
+fn answer(
+    call: Call,
+    file: &Dockerfile,
+    request: Request,
+    bases: &Bases<'_>,
+    source: &Source,
+) -> Result<(), Failure> {
+    let failed = |it: Vec<Diagnostic>| rendered(&it, source);
+    match call.ask {
+        Ask::Targets => {
+            let targets = strake_dockerfile::targets(file).map_err(failed)?;
+            call::tell_targets(call, &targets, source);
+        }
+        Ask::Outline => {
+            let request = resolve(file, request, bases, source)?;
+            let outline = strake_dockerfile::outline(file, &request).map_err(failed)?;
+            call::tell_outline(call, &outline, source);
+        }
+    }
+    Ok(())
 }
 
 /// Runs the plan and gives the image to its outputs, shown as `--progress` says.
@@ -315,20 +347,18 @@ fn warn(args: &BuildArgs, file: &Dockerfile, request: &Request) {
     }
 }
 
-/// Plans; base images that planning asks for are looked up side by side until it asks no more.
-fn plan(
+/// Base images that planning asks for are looked up side by side until it asks no more.
+fn resolve(
     file: &Dockerfile,
     mut request: Request,
     bases: &Bases<'_>,
-    problems: &[Diagnostic],
     source: &Source,
-) -> Result<Plan, Failure> {
-    show_problems(problems, source)?;
+) -> Result<Request, Failure> {
     loop {
         let wanted =
             strake_dockerfile::missing(file, &request).map_err(|it| rendered(&it, source))?;
         if wanted.is_empty() {
-            break;
+            return Ok(request);
         }
         let found = std::thread::scope(|scope| {
             let threads: Vec<_> =
@@ -349,7 +379,6 @@ fn plan(
             request.images.insert((wanted.name, wanted.platform), image);
         }
     }
-    strake_dockerfile::plan(file, &request).map_err(|it| rendered(&it, source))
 }
 
 /// Errors end the build; warnings are shown.

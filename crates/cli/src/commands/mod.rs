@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 pub(crate) mod build;
+pub(crate) mod call;
 pub(crate) mod doctor;
 pub(crate) mod du;
 pub(crate) mod parse;

@@ -53,8 +53,7 @@ impl Arg {
                 Some(default) => format!("{}={default}", name.text),
                 None => name.text.clone(),
             });
-            let value = given.or(default).or_else(|| scope.global(&name.text));
-            scope.declare(&name.text, value.as_deref());
+            scope.declare(name, given.or(default));
         }
         Ok(Some(Made::config(format!("ARG {}", texts.join(" ")))))
     }

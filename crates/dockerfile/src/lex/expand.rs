@@ -1,6 +1,7 @@
 //! Quotes, escapes and variables, with the meaning that BuildKit's Dockerfile frontend gives them.
 
 use super::glob::Glob;
+use std::collections::BTreeSet;
 
 /// Variables in order of assignment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub(crate) struct Expanded {
     pub(crate) text: String,
     /// The text split at white space that was not quoted.
     pub(crate) words: Vec<String>,
+    /// The variables that were looked at and are set.
+    pub(crate) used: BTreeSet<String>,
 }
 
 /// `${a:-${b:-..}}` deeper than this is refused.
@@ -66,8 +69,10 @@ impl Lexer {
             env,
             raw_escapes: self.raw_escapes,
             depth: 0,
+            used: BTreeSet::new(),
         };
-        scan.until(None, self.raw_escapes)
+        let expanded = scan.until(None, self.raw_escapes)?;
+        Ok(Expanded { used: scan.used, ..expanded })
     }
 }
 
@@ -78,6 +83,7 @@ struct Scan<'a> {
     env: &'a Env,
     raw_escapes: bool,
     depth: usize,
+    used: BTreeSet<String>,
 }
 
 /// The words of a result while it grows.
@@ -97,17 +103,23 @@ impl Splitter {
         }
     }
 
-    fn finish(mut self) -> Vec<String> {
+    fn finish(mut self, text: String) -> Expanded {
         if !self.word.is_empty() {
             self.words.push(self.word);
         }
-        self.words
+        Expanded { text, words: self.words, used: BTreeSet::new() }
     }
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
     fn peek(&self) -> Option<char> {
         self.chars.get(self.at).copied()
+    }
+
+    fn get(&mut self, name: &str) -> Option<&'a str> {
+        let value = self.env.get(name)?;
+        self.used.insert(name.to_owned());
+        Some(value)
     }
 
     fn next(&mut self) -> Option<char> {
@@ -135,7 +147,7 @@ impl Scan<'_> {
         while let Some(it) = self.peek() {
             if Some(it) == stop {
                 self.at += 1;
-                return Ok(Expanded { text, words: splitter.finish() });
+                return Ok(splitter.finish(text));
             }
             match it {
                 '$' => {
@@ -171,7 +183,7 @@ impl Scan<'_> {
             }
         }
         match stop {
-            None => Ok(Expanded { text, words: splitter.finish() }),
+            None => Ok(splitter.finish(text)),
             Some(stop) => Err(format!("`{stop}` is missing")),
         }
     }
@@ -252,7 +264,7 @@ impl Scan<'_> {
         self.at += 1;
         if self.peek() != Some('{') {
             let name = self.name();
-            return Ok(match self.env.get(&name) {
+            return Ok(match self.get(&name) {
                 _ if name.is_empty() => "$".to_owned(),
                 Some(value) => value.to_owned(),
                 None if self.lexer.keep_unset => format!("${name}"),
@@ -268,7 +280,7 @@ impl Scan<'_> {
         let name = self.name();
         let operator = self.next();
         match operator {
-            Some('}') => Ok(match self.env.get(&name) {
+            Some('}') => Ok(match self.get(&name) {
                 Some(value) => value.to_owned(),
                 None if self.lexer.keep_unset => format!("${{{name}}}"),
                 None => String::new(),
@@ -293,7 +305,7 @@ impl Scan<'_> {
     ) -> Result<String, String> {
         let raw = matches!(operator, Some('#' | '%'));
         let word = self.until(Some('}'), raw)?.text;
-        let value = self.env.get(name);
+        let value = self.get(name);
         let operator = operator.unwrap_or('}');
         if value.is_none() && self.lexer.keep_unset {
             return Ok(format!("${{{name}{}{operator}{word}}}", if colon { ":" } else { "" }));
@@ -319,7 +331,7 @@ impl Scan<'_> {
         self.at += usize::from(all);
         let pattern = self.until(Some('/'), true)?.text;
         let with = self.until(Some('}'), true)?.text;
-        match self.env.get(name) {
+        match self.get(name) {
             None if self.lexer.keep_unset => Ok(format!("${{{name}/{pattern}/{with}}}")),
             value => Ok(Glob::new(&pattern, true)?.replace(value.unwrap_or_default(), &with, all)),
         }

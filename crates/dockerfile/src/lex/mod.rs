@@ -9,7 +9,7 @@ mod text;
 mod words;
 
 pub(crate) use exec_form::{NotExec, exec_form};
-pub(crate) use expand::{Env, Lexer};
+pub(crate) use expand::{Env, Expanded, Lexer};
 pub use heredoc::Heredoc;
 pub(crate) use heredoc::{heredocs_of, is_heredoc, strip_tabs};
 pub use lines::{Comment, Directive};

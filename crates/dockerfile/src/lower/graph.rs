@@ -2,11 +2,11 @@
 
 use super::Request;
 use crate::instruction::{Arg, Declared, From, Instruction};
-use crate::lex::{Env, Lexer, Word};
+use crate::lex::{Env, Expanded, Lexer, Word};
 use crate::parse::Statement;
 use crate::problem::{Outcome, did_you_mean, error, error_hint};
 use crate::{Dockerfile, NamedContext};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use strake_diag::Span;
 use strake_oci::{Platform, Reference};
 
@@ -39,18 +39,33 @@ pub(super) enum Below {
 /// One FROM and what follows.
 pub(super) struct Decl<'a> {
     pub(super) name: String,
+    /// FROM has a name for it.
+    pub(super) named: bool,
     pub(super) below: Below,
     /// A named context stands in the stage's place, and its instructions are not run.
     pub(super) replaced: bool,
     pub(super) statements: Vec<&'a Statement>,
     pub(super) span: Span,
     pub(super) base: Word,
+    /// Global ARGs that FROM looks at.
+    pub(super) used: BTreeSet<String>,
+}
+
+/// A global ARG.
+#[derive(Clone, Debug)]
+pub(super) struct Global {
+    pub(super) value: String,
+    pub(super) span: Span,
+    /// The global ARGs that its default looks at.
+    pub(super) used: BTreeSet<String>,
 }
 
 /// All stages of a Dockerfile, needed or not.
 pub(super) struct Graph<'a> {
     pub(super) decls: Vec<Decl<'a>>,
     pub(super) globals: Env,
+    /// The global ARGs by name, automatic ones excepted.
+    pub(super) declared: BTreeMap<String, Global>,
     pub(super) escape: char,
     /// By name in lower case; the last of a name.
     by_name: BTreeMap<String, usize>,
@@ -62,6 +77,7 @@ impl<'a> Graph<'a> {
         let mut graph = Graph {
             decls: Vec::new(),
             globals: automatic(file, request),
+            declared: BTreeMap::new(),
             escape: file.escape,
             by_name: BTreeMap::new(),
         };
@@ -90,26 +106,39 @@ impl<'a> Graph<'a> {
     fn global(&mut self, arg: &Arg, request: &Request) -> Outcome<()> {
         let Arg { args } = arg;
         for Declared { name, default } in args {
-            let value = match (request.build_arg(&name.text), default) {
-                (Some(given), _) => given.to_owned(),
-                (None, Some(default)) => self.expand(default)?,
-                (None, None) => continue,
+            let (value, mut used) = match (request.build_arg(&name.text), default) {
+                (Some(given), _) => (Some(given.to_owned()), BTreeSet::new()),
+                (None, Some(default)) => {
+                    let Expanded { text, words: _, used } = self.expand(default)?;
+                    (Some(text), used)
+                }
+                (None, None) => (None, BTreeSet::new()),
             };
-            self.globals.set(&name.text, &value);
+            if let Some(value) = &value {
+                self.globals.set(&name.text, value);
+            }
+            // `ARG A=${A}b` needs what the ARG above needs.
+            if used.remove(&name.text)
+                && let Some(above) = self.declared.get(&name.text)
+            {
+                used.extend(above.used.iter().cloned());
+            }
+            let global = Global { value: value.unwrap_or_default(), span: name.span, used };
+            self.declared.insert(name.text.clone(), global);
         }
         Ok(())
     }
 
-    fn expand(&self, word: &Word) -> Outcome<String> {
+    fn expand(&self, word: &Word) -> Outcome<Expanded> {
         let expanded = Lexer::new(self.escape).expand(&word.text, &self.globals);
-        expanded.map(|it| it.text).map_err(|why| {
+        expanded.map_err(|why| {
             error("expansion", word.span, format!("cannot expand `{}`: {why}", word.text))
         })
     }
 
     fn add(&mut self, from: &From, statement: &'a Statement, request: &Request) -> Outcome<()> {
         let From { base, name, keyword_as: _, platform } = from;
-        let written = self.expand(base)?;
+        let Expanded { text: written, words: _, mut used } = self.expand(base)?;
         if written.is_empty() {
             let message = format!("the base `{}` is empty after expansion", base.text);
             let hint = "give the ARG a default in front of the first FROM, or pass --build-arg";
@@ -118,7 +147,8 @@ impl<'a> Graph<'a> {
         let platform = match platform {
             None => request.platform.clone(),
             Some(word) => {
-                let text = self.expand(word)?;
+                let Expanded { text, words: _, used: by_platform } = self.expand(word)?;
+                used.extend(by_platform);
                 if text.is_empty() {
                     let message = format!("the platform `{}` is empty after expansion", word.text);
                     let hint = "give the ARG a default in front of the first FROM";
@@ -144,12 +174,14 @@ impl<'a> Graph<'a> {
         };
         let instead = instead.is_some();
         self.decls.push(Decl {
+            named: key.is_some(),
             name: key.clone().unwrap_or_else(|| format!("stage-{index}")),
             below,
             replaced: instead,
             statements: Vec::new(),
             span: statement.span,
             base: base.clone(),
+            used: if instead { BTreeSet::new() } else { used },
         });
         if let Some(key) = key {
             self.by_name.insert(key, index);

@@ -1,12 +1,14 @@
 //! From instructions to a plan: which stages are needed, and what each step does.
 
 mod graph;
+mod outline;
 mod paths;
 mod quote;
 mod request;
 mod scope;
 mod stage;
 
+pub use outline::{Outline, OutlineArg, OutlineMount, Target, outline, targets};
 pub(crate) use paths::{base_name, clean, destination, join};
 pub(crate) use quote::{quoted_list, quoted_rune};
 pub use request::{NamedContext, Request, Wanted};
@@ -62,14 +64,7 @@ fn make(file: &Dockerfile, request: &Request) -> Outcome<Plan> {
         let message = format!("the base image `{}` is not resolved", wanted.name);
         return Err(error("unresolved-base", wanted.span, message));
     }
-    let mut planned = stage::Planned {
-        graph: &graph,
-        request,
-        triggers: &triggers,
-        placed: BTreeMap::new(),
-        stages: Vec::new(),
-        scopes: BTreeMap::new(),
-    };
+    let mut planned = stage::Planned::new(&graph, request, &triggers);
     for (node, span) in order {
         planned.place(node, span)?;
     }

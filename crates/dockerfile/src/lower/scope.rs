@@ -29,10 +29,21 @@ pub(crate) struct Scope<'a> {
     /// ENV and ARG, the last assignment of a name wins.
     pub(crate) env: Env,
     /// Declared ARGs in order.
-    pub(super) args: Vec<(String, Option<String>)>,
+    pub(super) args: Vec<Argument>,
     /// CMD stands in this stage, or in the part of it that was read.
     pub(crate) cmd_is_set: bool,
     pub(super) outer: Outer<'a>,
+}
+
+/// A declared ARG.
+#[derive(Clone, Debug)]
+pub(super) struct Argument {
+    pub(super) name: String,
+    pub(super) value: Option<String>,
+    /// Where it is declared.
+    pub(super) span: Span,
+    /// The value is that of the global or automatic ARG of this name.
+    pub(super) inherited: bool,
 }
 
 /// What does not change within a stage.
@@ -111,14 +122,18 @@ impl Scope<'_> {
         self.outer.graph.globals.get(name).map(str::to_owned)
     }
 
-    /// ARG.
-    pub(crate) fn declare(&mut self, name: &str, value: Option<&str>) {
+    /// ARG, with a value of its own or that of the global one.
+    pub(crate) fn declare(&mut self, name: &Word, own: Option<String>) {
+        let global = if own.is_none() { self.global(&name.text) } else { None };
+        let inherited = global.is_some();
+        let value = own.or(global);
+        let Word { text: name, span } = name;
         let for_scanners =
             name == "BUILDKIT_SBOM_SCAN_CONTEXT" || name == "BUILDKIT_SBOM_SCAN_STAGE";
-        if let Some(value) = value.filter(|_| !for_scanners) {
+        if let Some(value) = value.as_ref().filter(|_| !for_scanners) {
             self.env.set(name, value);
         }
-        self.args.push((name.to_owned(), value.map(str::to_owned)));
+        self.args.push(Argument { name: name.clone(), value, span: *span, inherited });
     }
 
     /// ENV.
@@ -135,7 +150,7 @@ impl Scope<'_> {
     /// History of RUN: `|N name=value ..` for the ARGs in scope, and the command.
     pub(crate) fn args_and(&self, argv: &[String]) -> Vec<String> {
         let mut seen: Vec<(&str, String)> = Vec::new();
-        for (name, value) in &self.args {
+        for Argument { name, value, span: _, inherited: _ } in &self.args {
             let value = self.env.get(name).or(value.as_deref()).unwrap_or_default();
             let entry = (name.as_str(), format!("{name}={value}"));
             match seen.iter_mut().find(|(it, _)| it == name) {

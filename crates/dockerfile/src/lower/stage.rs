@@ -1,7 +1,7 @@
 //! Which stages are needed, and one stage after the other.
 
 use super::graph::{Below, Graph, Node, sources};
-use super::scope::{DEFAULT_PATH, Outer};
+use super::scope::{Argument, DEFAULT_PATH, Outer};
 use super::{Made, NamedContext, Request, Scope, Wanted, base_of, join};
 use crate::Instruction;
 use crate::lex::{Env, Lines, Word, read_lines};
@@ -182,6 +182,8 @@ pub(super) struct Planned<'a> {
     pub(super) stages: Vec<Stage>,
     /// Environment at the end of a stage, for those that stand on it.
     pub(super) scopes: BTreeMap<usize, Left>,
+    /// The ARGs that a stage declares.
+    pub(super) arguments: BTreeMap<usize, Vec<Argument>>,
 }
 
 /// What a stage hands on besides its config.
@@ -191,7 +193,24 @@ pub(super) struct Left {
     author: Option<String>,
 }
 
-impl Planned<'_> {
+impl<'a> Planned<'a> {
+    /// Nothing planned yet.
+    pub(super) fn new(
+        graph: &'a Graph<'a>,
+        request: &'a Request,
+        triggers: &'a BTreeMap<usize, Vec<Trigger>>,
+    ) -> Planned<'a> {
+        Planned {
+            graph,
+            request,
+            triggers,
+            placed: BTreeMap::new(),
+            stages: Vec::new(),
+            scopes: BTreeMap::new(),
+            arguments: BTreeMap::new(),
+        }
+    }
+
     /// Adds a node behind all that it needs.
     pub(super) fn place(&mut self, node: Node, span: Span) -> Outcome<()> {
         let stage = match &node {
@@ -252,6 +271,8 @@ impl Planned<'_> {
             })?;
             steps.extend(made.map(|it| step(it, decl.span, format!("ONBUILD {text}"))));
         }
+        // Places within a trigger mean nothing in this file.
+        scope.args.iter_mut().for_each(|it| it.span = decl.span);
         for statement in &decl.statements {
             let instruction = statement.instruction.as_ref();
             let made = match instruction {
@@ -261,7 +282,8 @@ impl Planned<'_> {
             let text = statement.text.clone() + &instruction.map(summary).unwrap_or_default();
             steps.extend(made.map(|it| step(it, statement.span, text)));
         }
-        let Scope { config, author, env, args: _, cmd_is_set: _, outer: _ } = scope;
+        let Scope { config, author, env, args, cmd_is_set: _, outer: _ } = scope;
+        self.arguments.insert(index, args);
         self.scopes.insert(index, Left { env, author: author.clone() });
         Ok(Stage {
             name: decl.name.clone(),
