@@ -115,12 +115,12 @@ fn put_entry(bytes: &mut Vec<u8>, it: &IndexEntry, mtime: i64) {
     content.iter().for_each(|it| bytes.extend_from_slice(&it.0));
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_number(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-fn put_number(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_number(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -150,10 +150,10 @@ pub fn load_index(bytes: &[u8]) -> Result<Index, InvalidIndex> {
     Ok(Index { entries, files })
 }
 
-struct Rest<'a>(&'a [u8]);
+pub(crate) struct Rest<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Rest<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], InvalidIndex> {
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], InvalidIndex> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or(InvalidIndex)?;
         self.0 = rest;
         Ok(taken)
@@ -172,12 +172,12 @@ impl<'a> Rest<'a> {
     }
 
     /// A number of things, each of which takes at least a byte.
-    fn length(&mut self) -> Result<usize, InvalidIndex> {
+    pub(crate) fn length(&mut self) -> Result<usize, InvalidIndex> {
         let length = usize::try_from(self.number()?).map_err(|_| InvalidIndex)?;
         if length > self.0.len() { Err(InvalidIndex) } else { Ok(length) }
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], InvalidIndex> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], InvalidIndex> {
         let length = self.length()?;
         self.take(length)
     }

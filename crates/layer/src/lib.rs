@@ -7,6 +7,7 @@
 
 mod archive;
 mod blob;
+mod blocks;
 mod deflate_end;
 mod dirs;
 mod extract;
@@ -17,6 +18,7 @@ mod load;
 mod name;
 mod ordered;
 mod pack;
+mod reuse;
 mod scan;
 mod source;
 mod sparse;
@@ -28,9 +30,11 @@ mod unit;
 mod unpack;
 
 pub use archive::{is_archive, read_archive};
+pub use blocks::{Blocks, InvalidBlocks};
 pub use index::{InvalidIndex, content_id, load_index, write_index};
 pub use name::EntryName;
-pub use pack::{PackError, PackOptions, Packed, pack};
+pub use pack::{PackError, PackOptions, Packed, pack, repack};
+pub use reuse::Previous;
 pub use source::{DigestReader, decompress};
 pub use tar::TarError;
 pub use tree::{LinkGroup, Node, ResolveError, Tree};

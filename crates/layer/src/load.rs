@@ -2,8 +2,10 @@
 
 use crate::{
     Body, Change, Compression, ContentHash, EntryName, Kind, PackError,
+    blocks::UnitKey,
     gzip::{Deflated, Encoder},
     header,
+    reuse::{KeyHasher, Known},
     unit::{Unit, size},
 };
 use std::{
@@ -29,8 +31,19 @@ pub(crate) struct Block {
     pub(crate) tar: Vec<u8>,
     /// Where the content of a piece of a large file begins.
     header: usize,
-    /// Not there where the compression is not by blocks.
-    pub(crate) deflated: Option<io::Result<Deflated>>,
+    /// Stands for headers and contents.
+    pub(crate) key: UnitKey,
+    pub(crate) packed: Packed,
+}
+
+/// What is written for a piece of tar.
+pub(crate) enum Packed {
+    /// Not decided here, for the compression is not by blocks.
+    Plain,
+    /// This.
+    New(io::Result<Deflated>),
+    /// What the unit of this number is in the earlier blob.
+    Old(usize),
 }
 
 impl Block {
@@ -66,20 +79,25 @@ impl Pool {
 pub(crate) struct Loader<'a> {
     encoder: Option<Encoder>,
     pool: &'a Pool,
+    known: &'a Known<'a>,
 }
 
 impl<'a> Loader<'a> {
-    pub(crate) fn new(compression: Compression, pool: &'a Pool) -> Loader<'a> {
+    pub(crate) fn new(
+        compression: Compression,
+        pool: &'a Pool,
+        known: &'a Known<'a>,
+    ) -> Loader<'a> {
         let encoder = match compression {
             Compression::Gzip(level) => Some(Encoder::new(level)),
             Compression::None | Compression::Zstd(_) => None,
         };
-        Loader { encoder, pool }
+        Loader { encoder, pool, known }
     }
 
     /// Reads and compresses a unit.
     pub(crate) fn load<'b>(&mut self, unit: Unit<'b>) -> Result<Loaded<'b>, PackError> {
-        let mut out = Reading { tar: self.pool.take(), contents: Vec::new(), kept: Vec::new() };
+        let mut out = Reading::new(self.pool.take());
         let mut header = 0;
         match unit {
             Unit::Entries(changes) => {
@@ -96,18 +114,22 @@ impl<'a> Loader<'a> {
                 out.piece(change, offset, length)?;
             }
         }
-        let Reading { tar, contents, kept } = out;
-        Ok(Loaded { unit, block: self.block(tar, header), contents, kept })
+        let Reading { tar, contents, kept, key } = out;
+        Ok(Loaded { unit, block: self.block(tar, header, key.finish()), contents, kept })
     }
 
     /// The two empty blocks that end a tar.
     pub(crate) fn end(&mut self) -> Block {
-        self.block(vec![0; 2 * header::BLOCK], 0)
+        self.block(vec![0; 2 * header::BLOCK], 0, KeyHasher::new().finish())
     }
 
-    fn block(&mut self, tar: Vec<u8>, header: usize) -> Block {
-        let deflated = self.encoder.as_mut().map(|it| it.compress(&tar));
-        Block { tar, header, deflated }
+    fn block(&mut self, tar: Vec<u8>, header: usize, key: UnitKey) -> Block {
+        let packed = match (&mut self.encoder, self.known.find(&key)) {
+            (None, _) => Packed::Plain,
+            (Some(_), Some(old)) => Packed::Old(old),
+            (Some(encoder), None) => Packed::New(encoder.compress(&tar)),
+        };
+        Block { tar, header, key, packed }
     }
 }
 
@@ -115,12 +137,19 @@ struct Reading {
     tar: Vec<u8>,
     contents: Vec<Option<ContentHash>>,
     kept: Vec<(Vec<u8>, Vec<u8>)>,
+    key: KeyHasher,
 }
 
 impl Reading {
+    fn new(tar: Vec<u8>) -> Reading {
+        Reading { tar, contents: Vec::new(), kept: Vec::new(), key: KeyHasher::new() }
+    }
+
     /// Header and content of a file that is not large, or of what is no file.
     fn entry(&mut self, change: &Change) -> Result<(), PackError> {
+        let start = self.tar.len();
         header::append(&mut self.tar, &change.entry)?;
+        self.key.header(&self.tar[start..]);
         let Kind::File { size } = change.entry.kind else {
             self.contents.push(None);
             return Ok(());
@@ -130,6 +159,7 @@ impl Reading {
         let content = &self.tar[start..];
         let hash = ContentHash(blake3::hash(content).into());
         check_content(change, hash)?;
+        self.key.content(&hash);
         self.contents.push(Some(hash));
         if crate::index::is_kept(&change.entry.path) {
             self.kept.push((change.entry.path.clone(), content.to_vec()));
@@ -139,7 +169,13 @@ impl Reading {
     }
 
     fn piece(&mut self, change: &Change, offset: u64, length: u64) -> Result<(), PackError> {
+        let start = self.tar.len();
+        self.key.header(&self.tar);
         self.body(change, offset, length)?;
+        match &change.body {
+            Body::Known(_, hash) => self.key.piece(hash, offset, length),
+            _ => self.key.content(&ContentHash(blake3::hash(&self.tar[start..]).into())),
+        }
         if Unit::is_last_piece(change, offset, length) {
             header::append_padding(&mut self.tar, size(change));
         }

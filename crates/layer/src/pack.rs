@@ -6,9 +6,10 @@
 //! the compression only.
 
 use crate::{
-    Change, Compression, ContentHash, EntryName, Index, IndexEntry, Kind, blob,
+    Blocks, Change, Compression, ContentHash, EntryName, Index, IndexEntry, Kind, blob,
     load::{self, Loaded},
     ordered::ordered,
+    reuse::{Known, Previous, known_content},
     unit::{Unit, units},
 };
 use std::{
@@ -38,6 +39,8 @@ pub struct Packed {
     pub compression: Compression,
     /// What the layer holds.
     pub index: Index,
+    /// What makes packing a similar layer faster, for [`repack`]; empty if it is not gzip.
+    pub blocks: Blocks,
     /// Where the blob is. It belongs to the caller, who moves or deletes it.
     pub file: PathBuf,
 }
@@ -129,18 +132,45 @@ pub enum PackError {
 
 /// Writes the layer that `changes` make, in their order, to a new file in `dir`.
 pub fn pack(changes: &[Change], options: &PackOptions, dir: &Path) -> Result<Packed, PackError> {
+    pack_knowing(changes, options, dir, &Known::default())
+}
+
+/// As [`pack`], and with the same bytes, but what `previous` has in common with the layer is taken from
+/// there. `previous` must have been packed with the same compression.
+pub fn repack(
+    changes: &[Change],
+    options: &PackOptions,
+    dir: &Path,
+    previous: Previous<'_>,
+) -> Result<Packed, PackError> {
+    let known = match options.compression {
+        Compression::Gzip(_) => Known::open(previous),
+        Compression::None | Compression::Zstd(_) => Known::default(),
+    };
+    pack_knowing(changes, options, dir, &known)
+}
+
+fn pack_knowing(
+    changes: &[Change],
+    options: &PackOptions,
+    dir: &Path,
+    known: &Known<'_>,
+) -> Result<Packed, PackError> {
     let failed = |source| PackError::Write { directory: dir.to_owned(), source };
     let file = tempfile::Builder::new().prefix("layer-").tempfile_in(dir).map_err(failed)?;
-    let threads = options.threads.max(1);
+    let PackOptions { compression, threads } = *options;
+    let options = PackOptions { compression, threads: threads.max(1) };
+    let skipped = known.skipped(changes);
     let (index, written) = thread::scope(|scope| {
-        let (blocks, blob) = blob::writer(scope, options.compression, threads, file.as_file());
-        let index = assemble(changes, options.compression, threads, blocks);
+        let (blocks, blob) = blob::writer(scope, &options, known, &skipped, file.as_file());
+        let index = assemble(changes, &options, known, skipped.units, blocks);
         (index, blob.join())
     });
     // Where both failed, the reader stopped because the writer did.
     let written = written.map_err(failed)?;
-    let (index, diff_id) = index?;
-    let media_type = match options.compression {
+    let (index, tar) = index?;
+    let diff_id = DiffId(tar.digest);
+    let media_type = match compression {
         Compression::None => media_type::OCI_LAYER,
         Compression::Gzip(_) => media_type::OCI_LAYER_GZIP,
         Compression::Zstd(_) => media_type::OCI_LAYER_ZSTD,
@@ -149,8 +179,9 @@ pub fn pack(changes: &[Change], options: &PackOptions, dir: &Path) -> Result<Pac
     Ok(Packed {
         diff_id,
         descriptor: Descriptor::new(media_type, digest, written.size),
-        compression: options.compression,
+        compression,
         index,
+        blocks: blob::blocks(tar, written),
         file: file.into_temp_path().keep().map_err(|it| failed(it.error))?,
     })
 }
@@ -158,32 +189,35 @@ pub fn pack(changes: &[Change], options: &PackOptions, dir: &Path) -> Result<Pac
 /// Makes the tar and hands it to `blocks`. Ends early, without an error, if nobody takes it.
 fn assemble(
     changes: &[Change],
-    compression: Compression,
-    threads: usize,
-    mut blocks: blob::Blocks,
-) -> Result<(Index, DiffId), PackError> {
+    options: &PackOptions,
+    known: &Known<'_>,
+    skipped: usize,
+    mut blocks: blob::Tar,
+) -> Result<(Index, blob::HashedTar), PackError> {
+    let compression = options.compression;
     let mut assembly = Assembly::new(changes.len());
+    units(changes).take(skipped).for_each(|unit| assembly.add_unread(&unit));
     let pool = load::Pool::default();
     thread::scope(|scope| {
         let pool = &pool;
         let (input, loaded) = ordered(
             scope,
-            threads,
-            move || load::Loader::new(compression, pool),
+            options.threads,
+            move || load::Loader::new(compression, pool, known),
             |loader, unit| loader.load(unit),
         );
-        scope.spawn(move || units(changes).all(|unit| input.send(unit)));
+        scope.spawn(move || units(changes).skip(skipped).all(|unit| input.send(unit)));
         for unit in loaded {
-            let unit = assembly.add(unit?)?;
-            if !blocks.write(unit, pool) {
+            let block = assembly.add(unit?)?;
+            if !blocks.write(block, pool) {
                 break;
             }
         }
         Ok(())
     })?;
-    let end = load::Loader::new(compression, &pool).end();
-    blocks.write(end, &pool);
-    Ok((assembly.index, DiffId(blocks.finish())))
+    let end = load::Loader::new(compression, &pool, known).end();
+    blocks.write_end(end, &pool);
+    Ok((assembly.index, blocks.finish()))
 }
 
 /// The index in the making.
@@ -198,6 +232,25 @@ impl Assembly {
     fn new(entries: usize) -> Assembly {
         let index = Index { entries: Vec::with_capacity(entries), ..Index::default() };
         Assembly { index, hasher: blake3::Hasher::new(), kept: None }
+    }
+
+    /// Notes what a unit holds of which all is known.
+    fn add_unread(&mut self, unit: &Unit<'_>) {
+        let mut push = |change: &Change, content| {
+            if !is_root(change) {
+                self.index.entries.push(IndexEntry { entry: change.entry.clone(), content });
+            }
+        };
+        match unit {
+            Unit::Entries(changes) => {
+                changes.iter().for_each(|it| push(it, known_content(it)));
+            }
+            Unit::Piece { change, offset, length } => {
+                if Unit::is_last_piece(change, *offset, *length) {
+                    push(change, known_content(change));
+                }
+            }
+        }
     }
 
     /// Notes what the unit holds, and returns what is to be written.

@@ -6,6 +6,7 @@ mod archive;
 mod hostile;
 mod index;
 mod pack;
+mod repack;
 mod support;
 mod tree;
 mod unpack;
