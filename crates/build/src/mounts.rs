@@ -154,7 +154,8 @@ fn bound(
     dir: &Path,
 ) -> Result<PathBuf, StepError> {
     let copy = as_copy(from, source);
-    let made = Prepared::new(engine, &copy)?.onto(engine, &Tree::stack(&[]), &[])?;
+    let now = (engine.bench.clock)();
+    let made = Prepared::new(engine, &copy)?.onto(engine, &Tree::stack(&[]), &[], now)?;
     fs_err::create_dir_all(dir)?;
     let options = PackOptions { compression: Compression::None, threads: engine.bench.threads };
     let packed = strake_layer::pack(&made.changes, &options, dir)?;

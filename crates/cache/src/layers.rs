@@ -91,7 +91,7 @@ impl Store {
     }
 }
 
-fn compression_name(compression: Compression) -> String {
+pub(crate) fn compression_name(compression: Compression) -> String {
     match compression {
         // Named anew whenever the bytes of a blob change.
         Compression::None => "none".to_owned(),

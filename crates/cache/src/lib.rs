@@ -16,6 +16,7 @@
 //! | `steps/ab/KEY` | results of steps, with the record behind the key |
 //! | `equal/HEX` | layers by what they stand on and their content identity |
 //! | `last/HEX` | the last key record of a place in a Dockerfile, to explain misses |
+//! | `earlier/HEX` | the last layer of a place and its compressed blocks, to make the next faster |
 //! | `images/HEX` | names of images |
 //! | `fetched/HEX` | files of web servers, as last seen |
 //! | `git/HEX` | bare copies of Git repositories |
@@ -27,6 +28,7 @@
 //! | `locks/HEX` | named locks that are held |
 
 mod blobs;
+mod earlier;
 mod error;
 mod fetched;
 mod files;
@@ -43,6 +45,7 @@ mod store;
 mod temp;
 mod usage;
 
+pub use earlier::EarlierLayer;
 pub use error::StoreError;
 pub use fetched::FetchedFile;
 pub use files::remove_tree;

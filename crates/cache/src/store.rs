@@ -19,13 +19,14 @@ use std::{
 const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This folder holds what strake can make again. See `strake du` and `strake prune`.\n";
 
-const FOLDERS: [&str; 14] = [
+const FOLDERS: [&str; 15] = [
     "blobs/sha256",
     "layers",
     "indexes",
     "steps",
     "equal",
     "last",
+    "earlier",
     "images",
     "fetched",
     "git",

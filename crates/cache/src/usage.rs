@@ -189,6 +189,7 @@ impl Store {
             ("indexes", UsageKind::Index, "contents of a layer, by name"),
             ("equal", UsageKind::Record, "equal layer"),
             ("last", UsageKind::Record, "last build of a step"),
+            ("earlier", UsageKind::Record, "blocks of a step's last layer"),
             ("fetched", UsageKind::Record, "file of a web server, as last seen"),
         ];
         for (folder, kind, description) in kinds {

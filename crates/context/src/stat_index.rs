@@ -45,7 +45,7 @@ pub struct StatIndex {
 }
 
 impl StatIndex {
-    /// Reads an index. A missing or damaged one is empty.
+    /// Reads an index. A missing or damaged one is empty. The folder is made where it is missing.
     pub fn load(path: &Path) -> StatIndex {
         let records = fs_err::read(path).ok().and_then(|bytes| parse(&bytes)).unwrap_or_default();
         StatIndex { records, new: Mutex::default(), opened: file_system_time(path) }
@@ -170,6 +170,10 @@ fn write_record(key: &Key, hash: &Hash, bytes: &mut Vec<u8>) {
 
 /// What the clock of the index's file system says, by the time of a new file.
 fn file_system_time(path: &Path) -> Option<i128> {
+    if let Some(folder) = path.parent() {
+        // Where it cannot be made the probe fails.
+        let _ = fs_err::create_dir_all(folder);
+    }
     let probe = beside(path, "probe");
     let time = fs_err::File::create(&probe)
         .and_then(|file| file.metadata())

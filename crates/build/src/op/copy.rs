@@ -48,13 +48,21 @@ impl<'a> Prepared<'a> {
         self.selection.records()
     }
 
-    pub(crate) fn run(&self, engine: &Engine<'_>, state: &State) -> Result<Made, StepError> {
+    pub(crate) fn run(
+        &self,
+        engine: &Engine<'_>,
+        state: &State,
+        earlier: Option<&strake_cache::EarlierLayer>,
+    ) -> Result<Made, StepError> {
         let below = if self.op.link {
             Tree::stack(&[])
         } else {
             materialise::tree(&state.layers, engine.bench)?
         };
-        self.onto(engine, &below, &state.layers)
+        // What has no time of its own keeps the one it had, so that what does not change stays the
+        // same to the last bit. Within a layer's identity such times are "now" anyway.
+        let now = earlier.map_or_else(|| (engine.bench.clock)(), |it| it.now);
+        self.onto(engine, &below, &state.layers, now)
     }
 
     /// The changes that the copy makes to `below`.
@@ -63,8 +71,8 @@ impl<'a> Prepared<'a> {
         engine: &Engine<'_>,
         below: &Tree,
         names: &[ImageLayer],
+        now: i64,
     ) -> Result<Made, StepError> {
-        let now = (engine.bench.clock)();
         let owner = match &self.op.chown {
             None => None,
             Some(written) => Some(self.owner(engine, written, names)?),

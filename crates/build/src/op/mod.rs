@@ -10,8 +10,8 @@ use crate::{
     state::State,
 };
 use std::path::PathBuf;
-use strake_cache::{LayerRecord, StepResult, explain};
-use strake_layer::{Change, PackOptions};
+use strake_cache::{EarlierLayer, LayerRecord, StepResult, explain};
+use strake_layer::{Change, PackOptions, Previous};
 use strake_oci::DiffId;
 use strake_plan::{ContentId, KeyRecord, Op, step_key};
 
@@ -36,13 +36,15 @@ pub(crate) fn execute(
     match &at.step.op {
         Op::Run(op) => {
             let sources = run::sources(engine, op)?;
-            cached(engine, at, state, &sources, || run::run(engine, at, op, state))
+            cached(engine, at, state, &sources, |_| run::run(engine, at, op, state))
         }
         Op::Copy(op) => {
             let prepared = copy::Prepared::new(engine, op)?;
-            cached(engine, at, state, &prepared.records(), || prepared.run(engine, state))
+            cached(engine, at, state, &prepared.records(), |earlier| {
+                prepared.run(engine, state, earlier)
+            })
         }
-        Op::Workdir(op) => cached(engine, at, state, &[], || workdir::run(engine, op, state)),
+        Op::Workdir(op) => cached(engine, at, state, &[], |_| workdir::run(engine, op, state)),
         Op::Config => unreachable!("the engine handles metadata itself"),
     }
 }
@@ -52,7 +54,7 @@ fn cached(
     at: At<'_>,
     state: &State,
     sources: &[(String, String)],
-    make: impl FnOnce() -> Result<Made, StepError>,
+    make: impl FnOnce(Option<&EarlierLayer>) -> Result<Made, StepError>,
 ) -> Result<ImageLayer, StepError> {
     let bench = engine.bench;
     let record = step_key(&at.step.op, state.root, &at.stage.platform, sources);
@@ -72,8 +74,9 @@ fn cached(
     let reason = explain(bench.store.last_record(&slot).as_ref(), &record);
     tracing_miss(engine, at, &reason);
     let began = std::time::Instant::now();
-    let made = make()?;
-    let layer = store(engine, state, made)?;
+    let place = Place::new(engine, at, &slot, may_hit);
+    let made = make(place.earlier.as_ref())?;
+    let layer = store(engine, state, made, &place)?;
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     finish(engine, &key, &slot, record, &layer, millis)?;
     Ok(layer)
@@ -118,13 +121,44 @@ fn image_layer(record: &LayerRecord) -> ImageLayer {
     }
 }
 
+/// A place in a Dockerfile with its context, and the layer that it made last.
+struct Place {
+    name: String,
+    earlier: Option<EarlierLayer>,
+}
+
+/// Layers of fewer blocks are packed as fast as blocks are looked up.
+const WORTH_KEEPING: usize = 8;
+
+impl Place {
+    fn new(engine: &Engine<'_>, at: At<'_>, slot: &str, may_hit: bool) -> Place {
+        let bench = engine.bench;
+        let reads_context =
+            matches!(&at.step.op, Op::Copy(copy) if copy.from == strake_plan::Source::Context);
+        let root = bench.context.as_ref().filter(|_| reads_context).map(|it| it.root().display());
+        let name = root.map_or_else(|| slot.to_owned(), |root| format!("{slot} {root}"));
+        let earlier = if may_hit { bench.store.earlier(&name, bench.compression) } else { None };
+        Place { name, earlier }
+    }
+}
+
 /// Packs and stores a layer, or finds the stored one that holds the same.
-fn store(engine: &Engine<'_>, state: &State, made: Made) -> Result<ImageLayer, StepError> {
+fn store(
+    engine: &Engine<'_>,
+    state: &State,
+    made: Made,
+    place: &Place,
+) -> Result<ImageLayer, StepError> {
     let bench = engine.bench;
     let Made { changes, snapshot, guard, window } = made;
     let dir = bench.store.temp_dir("pack")?;
     let options = PackOptions { compression: bench.compression, threads: bench.threads };
-    let packed = strake_layer::pack(&changes, &options, dir.path())?;
+    let packed = match &place.earlier {
+        Some(EarlierLayer { blob, blocks, now: _ }) => {
+            strake_layer::repack(&changes, &options, dir.path(), Previous { blob, blocks })?
+        }
+        None => strake_layer::pack(&changes, &options, dir.path())?,
+    };
     let content = ContentId(strake_layer::content_id(&packed.index, Some(window)));
     if let Some(equal) = bench.store.equal_layer(state.root, content)
         && let Some(layer) = stored(engine, equal)
@@ -143,9 +177,13 @@ fn store(engine: &Engine<'_>, state: &State, made: Made) -> Result<ImageLayer, S
         descriptor: packed.descriptor,
         compression: bench.compression,
         content,
-        created: window.1,
+        // Not that of the earlier layer, which times of entries may be taken from.
+        created: if place.earlier.is_some() { (bench.clock)() } else { window.1 },
     };
     bench.store.insert_layer(&record)?;
+    if packed.blocks.len() >= WORTH_KEEPING {
+        bench.store.insert_earlier(&place.name, &record, &packed.blocks, window.1)?;
+    }
     bench.store.insert_equal(state.root, content, packed.diff_id)?;
     Ok(image_layer(&record))
 }
