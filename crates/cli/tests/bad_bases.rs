@@ -4,8 +4,8 @@
 #[expect(dead_code, unreachable_pub, reason = "each test file uses its part")]
 mod common;
 
-use common::{Lab, registry::Registry};
-use std::{fs, os::unix::fs::symlink, process::Command};
+use common::{Lab, registry::Registry, with_mounts};
+use std::{fs, os::unix::fs::symlink};
 use strake_oci::Digest;
 
 /// A tar with one file of that name.
@@ -187,7 +187,7 @@ fn a_machine_without_home_path_tmp_and_certificates() {
          --build-context base=oci-layout:///mnt/base -o type=oci,dest=image.tar context",
         lab.path("").display()
     );
-    let output = Command::new("unshare").args(["-m", "sh", "-c", &script]).output().unwrap();
+    let output = with_mounts(&script).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(lab.path("image.tar").exists());
 }

@@ -7,6 +7,7 @@ mod common;
 use common::{
     Ended, Lab,
     registry::{Registry, SlowWay},
+    with_mounts,
 };
 use std::{
     fs,
@@ -214,8 +215,8 @@ fn a_full_disk_is_said_and_the_next_build_is_right() {
              ls -A {store}/tmp; mount -o remount,size=200m {store}; {strake} 2> second; \
              echo second $?; ls -A {store}/tmp"
         );
-        let mut command = std::process::Command::new("unshare");
-        command.args(["-m", "sh", "-c", &script]).current_dir(lab.path(""));
+        let mut command = with_mounts(&script);
+        command.current_dir(lab.path(""));
         command.env("STRAKE_STORE", &store);
         let output = command.output().unwrap();
         let first = fs::read_to_string(lab.path("first")).unwrap();
@@ -272,8 +273,8 @@ fn a_full_disk_at_the_output() {
              find small -name '*.strake.tmp' -o -name index.json; exit $code",
             words.join(" ")
         );
-        let mut command = std::process::Command::new("unshare");
-        command.args(["-m", "sh", "-c", &script]).current_dir(lab.path(""));
+        let mut command = with_mounts(&script);
+        command.current_dir(lab.path(""));
         let ended = Ended::of(command.env("STRAKE_STORE", lab.path("store")).output().unwrap());
         assert_eq!(ended.stdout, "", "{kind}");
         ended.failed_with(&["small/", "No space left", "hint: the disk is full"]);
