@@ -21,6 +21,10 @@ pub(crate) const PATH: &str = "PATH";
 /// Turns colour off.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 
+/// Proxies, which git's own transport reads.
+const PROXIES: [&str; 7] =
+    ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"];
+
 /// The value, where it is set and not empty.
 pub(crate) fn get(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|it| !it.is_empty())
@@ -71,4 +75,12 @@ pub(crate) fn ca_bundles() -> Vec<PathBuf> {
         Some(file) => vec![file],
         None => known.iter().map(PathBuf::from).find(|it| it.is_file()).into_iter().collect(),
     }
+}
+
+/// What `git` gets to see: where programs are, proxies, and certificates.
+pub(crate) fn for_git() -> Vec<(OsString, OsString)> {
+    let kept = [PATH].into_iter().chain(PROXIES);
+    let mut kept: Vec<_> = kept.filter_map(|it| Some((it.into(), get(it)?))).collect();
+    kept.extend(get(SSL_CERT_FILE).map(|it| ("GIT_SSL_CAINFO".into(), it)));
+    kept
 }

@@ -44,7 +44,8 @@ pub(crate) fn file_name(url: &Url) -> Vec<u8> {
     }
 }
 
-fn decoded(text: &str) -> Vec<u8> {
+/// Resolves percent signs.
+pub(crate) fn decoded(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

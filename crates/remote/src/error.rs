@@ -89,6 +89,62 @@ pub enum RemoteError {
         /// The host it is for.
         host: String,
     },
+    /// There is no `git` here.
+    #[error("cannot fetch {remote}: git is not installed")]
+    NoGit {
+        /// The repository.
+        remote: String,
+    },
+    /// There is no SSH agent.
+    #[error("cannot fetch {remote}: no SSH agent was given")]
+    NoAgent {
+        /// The repository.
+        remote: String,
+    },
+    /// `git` failed.
+    #[error("cannot fetch {remote}: git {what}: {why}")]
+    Git {
+        /// The repository.
+        remote: String,
+        /// The command.
+        what: String,
+        /// What it said.
+        why: String,
+        /// Whether it went through ssh.
+        ssh: bool,
+        /// Whether credentials were sent.
+        signed_in: bool,
+    },
+    /// The repository has no such branch, tag or commit.
+    #[error("{remote} has no branch, tag or commit `{reference}`")]
+    NoReference {
+        /// The repository.
+        remote: String,
+        /// As written.
+        reference: String,
+    },
+    /// The reference is another commit than the one wanted.
+    #[error("`{reference}` of {remote} is commit {got}, not {expected} as the checksum says")]
+    WrongCommit {
+        /// The repository.
+        remote: String,
+        /// As written.
+        reference: String,
+        /// What was asked for.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
+    /// The repository has no such folder.
+    #[error("the folder `{folder}` of {remote} cannot be taken: {why}")]
+    NoFolder {
+        /// The repository.
+        remote: String,
+        /// As written.
+        folder: String,
+        /// What is the matter.
+        why: &'static str,
+    },
     /// The build was ended.
     #[error("cancelled")]
     Cancelled,
@@ -137,15 +193,52 @@ impl RemoteError {
             RemoteError::WrongChecksum { got, .. } => {
                 format!("if the new file is the right one, write --checksum={got}")
             }
+            RemoteError::NoGit { .. } => {
+                "install git, e.g. with `apt-get install git` or `apk add git`".to_owned()
+            }
+            RemoteError::NoAgent { .. } => {
+                "give one with --ssh default, where SSH_AUTH_SOCK names a running agent".to_owned()
+            }
+            RemoteError::Git { why, ssh, signed_in, .. } => return git_hint(why, *ssh, *signed_in),
+            RemoteError::NoReference { reference, .. }
+                if reference.bytes().all(|it| it.is_ascii_hexdigit()) =>
+            {
+                "a commit is written with all of its 40 digits".to_owned()
+            }
+            RemoteError::WrongCommit { got, .. } => {
+                format!("if the new commit is the right one, write {got}")
+            }
             RemoteError::Store(error) => return error.hint().map(str::to_owned),
             RemoteError::BadUrl { .. }
             | RemoteError::Status { .. }
             | RemoteError::Redirects { .. }
             | RemoteError::BadRedirect { .. }
             | RemoteError::BadSecret { .. }
+            | RemoteError::NoReference { .. }
+            | RemoteError::NoFolder { .. }
             | RemoteError::Cancelled
             | RemoteError::Options(_)
             | RemoteError::Write(_) => return None,
         })
     }
+}
+
+/// What to do after what git said.
+fn git_hint(why: &str, ssh: bool, signed_in: bool) -> Option<String> {
+    let says = |words: &[&str]| words.iter().any(|it| why.contains(it));
+    let hint = if ssh && says(&["Permission denied", "Could not read from remote"]) {
+        "does the agent that --ssh gives hold a key for this repository?"
+    } else if signed_in && says(&["redirect"]) {
+        "write the address that it redirects to: credentials are not sent on"
+    } else if signed_in && says(&["Authentication failed", "401", "403", "not found"]) {
+        "the secret for this repository was sent and refused: is it the right one?"
+    } else if says(&["could not read Username", "Authentication failed", "401", "403", "not found"])
+    {
+        "check the address; for a private repository give --secret id=GIT_AUTH_TOKEN,env=NAME"
+    } else if says(&["resolve host", "connect", "timed out", "unreachable"]) {
+        "check the address, the network and the proxy settings"
+    } else {
+        return None;
+    };
+    Some(hint.to_owned())
 }

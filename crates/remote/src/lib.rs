@@ -9,11 +9,13 @@
 mod address;
 mod date;
 mod error;
+mod git;
 mod http;
 mod remote;
 mod secrets;
 
 pub use date::http_date;
 pub use error::RemoteError;
+pub use git::{Checkout, Commit};
 pub use http::HttpFile;
-pub use remote::{Options, Remote};
+pub use remote::{GitOptions, Options, Remote};

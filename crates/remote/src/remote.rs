@@ -1,9 +1,11 @@
 //! The fetcher: options, and what is made of them when they are first needed.
 
-use crate::{RemoteError, http::HttpFile, secrets::Secrets};
+use crate::{Commit, RemoteError, http::HttpFile, secrets::Secrets};
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fmt,
+    path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 use strake_registry::{Patience, Proxies, Retries};
@@ -22,6 +24,19 @@ pub struct Options {
     pub retries: Retries,
     /// What is waited for.
     pub patience: Patience,
+    /// For repositories.
+    pub git: GitOptions,
+}
+
+/// What the `git` program gets to see.
+#[derive(Clone, Debug, Default)]
+pub struct GitOptions {
+    /// Its environment, to which its own variables are added: `PATH`, proxies, certificates.
+    pub env: Vec<(OsString, OsString)>,
+    /// Socket of the agent for addresses of ssh.
+    pub ssh_agent: Option<PathBuf>,
+    /// Files with the keys of known hosts. The key of an unknown one is taken as it comes, once.
+    pub known_hosts: Vec<PathBuf>,
 }
 
 impl Options {
@@ -33,6 +48,7 @@ impl Options {
             user_agent: concat!("strake/", env!("CARGO_PKG_VERSION")).to_owned(),
             retries: Retries::STANDARD,
             patience: Patience::STANDARD,
+            git: GitOptions::default(),
         }
     }
 }
@@ -52,6 +68,8 @@ pub(crate) struct Shared {
     cancelled: watch::Sender<bool>,
     /// What was fetched, by address: whoever asks second waits for the first.
     pub(crate) files: Mutex<BTreeMap<String, Slot<HttpFile>>>,
+    /// What references were found to be.
+    pub(crate) commits: Mutex<BTreeMap<String, Slot<Commit>>>,
 }
 
 /// A place for one result.
@@ -72,6 +90,7 @@ impl Remote {
             runtime: OnceLock::new(),
             cancelled: watch::Sender::new(false),
             files: Mutex::default(),
+            commits: Mutex::default(),
         };
         Remote { shared: Arc::new(shared) }
     }
@@ -79,6 +98,10 @@ impl Remote {
     /// Ends what this fetcher and its clones do, now and later, with [`RemoteError::Cancelled`].
     pub fn cancel(&self) {
         self.shared.cancelled.send_replace(true);
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        *self.shared.cancelled.borrow()
     }
 
     /// Runs `work` on this thread until it is done or the fetcher is cancelled.

@@ -3,11 +3,13 @@
 use super::Made;
 use crate::{
     ImageLayer, StepError,
-    copy::{self, Fetched, Selection, SourceTree},
+    copy::{self, CopyError, Fetched, Selection, SourceTree},
     engine::Engine,
     materialise, mounts,
     state::State,
 };
+use std::{borrow::Cow, path::Path};
+use strake_context::Context;
 use strake_layer::Tree;
 use strake_plan::{CopyOp, CopySource, Source};
 
@@ -84,8 +86,33 @@ impl<'a> Prepared<'a> {
             Vec::new()
         };
         let dir = scratch.path();
-        let changes = copy::changes(self.op, &self.selection, below, owner, now, dir, &folders)?;
+        let selection = self.filled(engine, dir, now)?;
+        let changes = copy::changes(self.op, &selection, below, owner, now, dir, &folders)?;
         Ok(Made { changes, snapshot: None, guard: Some(scratch), window: (now, now) })
+    }
+
+    /// The selection with the files of its commits, which are checked out below `dir`.
+    fn filled(
+        &self,
+        engine: &Engine<'_>,
+        dir: &Path,
+        now: i64,
+    ) -> Result<Cow<'_, Selection>, StepError> {
+        let mut selection = Cow::Borrowed(&self.selection);
+        let repositories = self.op.sources.iter().filter_map(|it| match it {
+            CopySource::Git(source) => Some(source),
+            CopySource::Path(_) | CopySource::Heredoc(_) | CopySource::Http(_) => None,
+        });
+        for (number, source) in repositories.enumerate() {
+            let (remote, store) = (&engine.bench.remote, &engine.bench.store);
+            let commit = remote.commit(store, source)?;
+            let folder = dir.join(format!("checkout{number}"));
+            let checkout = remote.checkout(store, source, &commit, &folder)?;
+            let context = Context::open(&checkout.folder, None).map_err(CopyError::from)?;
+            let time = (!source.commit_mtime).then_some(now);
+            selection.to_mut().fill(number, &context, &self.op.excludes, time)?;
+        }
+        Ok(selection)
     }
 
     fn owner(
@@ -113,11 +140,8 @@ fn fetch(engine: &Engine<'_>, op: &CopyOp) -> Result<Vec<Fetched>, StepError> {
             CopySource::Http(source) => {
                 fetched.push(Fetched::File(bench.remote.http(&bench.store, source)?));
             }
-            CopySource::Git(_) => {
-                return Err(StepError::Unsupported {
-                    what: "ADD of a Git repository".to_owned(),
-                    instead: "clone it in front of the build and COPY it",
-                });
+            CopySource::Git(source) => {
+                fetched.push(Fetched::Commit(bench.remote.commit(&bench.store, source)?));
             }
         }
     }

@@ -301,6 +301,7 @@ fn client(args: &BuildArgs) -> Result<Client, Failure> {
 fn remote(secrets: &strake_build::Secrets) -> Remote {
     let mut options = strake_remote::Options::standard();
     options.ca = environment::ca_bundles().iter().filter_map(|it| std::fs::read(it).ok()).collect();
+    options.git.env = environment::for_git();
     Remote::new(options, secrets.clone())
 }
 
