@@ -18,12 +18,25 @@ const EXAMPLES: &str = "Examples:
   strake build -o type=oci,dest=app.tar .
   strake build -o type=docker,dest=- . | docker load";
 
+/// What images are called, and how a comparison ends.
+const DIFF_HELP: &str = "\
+An image is an OCI layout (folder or tar) or an archive of `docker save`, with :TAG or @DIGEST where
+it holds several; else a name in the store or in a registry.
+Exit code: 0 alike, 1 different, 2 an image cannot be read.
+
+Examples:
+  strake diff before.tar after.tar
+  strake diff --ignore /var/log --times ./layout:v1 registry.example/app:1";
+
 /// Everything that strake does.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Build an image from a Dockerfile
     #[command(after_help = EXAMPLES)]
     Build(Box<BuildArgs>),
+    /// Say in what two images differ: config, history, files
+    #[command(after_help = DIFF_HELP)]
+    Diff(DiffArgs),
     /// Show what the store holds
     Du(DuArgs),
     /// Remove from the store what was not used lately
@@ -253,6 +266,41 @@ impl NotHere {
         ];
         table.into_iter().find(|it| it.0).map(|(_, flag, instead)| (flag, instead))
     }
+}
+
+/// `strake diff`.
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// One image
+    #[arg(value_name = "A")]
+    pub(crate) a: String,
+    /// The other
+    #[arg(value_name = "B")]
+    pub(crate) b: String,
+    /// How differences are shown: text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"], hide_possible_values = true)]
+    pub(crate) format: String,
+    /// Compare the times of files, too
+    #[arg(long)]
+    pub(crate) times: bool,
+    /// Compare layer by layer, too
+    #[arg(long)]
+    pub(crate) layers: bool,
+    /// Leave out this place and all below it, e.g. /var/log or config.config.Env; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ignore: Vec<String>,
+    /// Which image of several platforms [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(crate) platform: Option<String>,
+    /// Registries to speak plain HTTP with (those on localhost need no mention)
+    #[arg(long = "plain-http", value_name = "HOST[:PORT]")]
+    pub(crate) plain_http: Vec<String>,
+    /// Registries whose certificates are not checked
+    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
+    pub(crate) insecure: Vec<String>,
+    /// Where the store is.
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 /// `strake du`.

@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod environment;
 mod failure;
+mod images;
 mod inputs;
 mod output;
 mod progress;
@@ -26,14 +27,15 @@ fn main() -> ExitCode {
     strake_sandbox::maybe_init();
     let cli = Cli::parse();
     let result = match cli.command {
-        Command::Build(args) => commands::build::run(*args),
-        Command::Du(args) => commands::du::run(args),
-        Command::Prune(args) => commands::prune::run(args),
-        Command::Doctor(args) => commands::doctor::run(args),
-        Command::Parse(args) => commands::parse::run(&args),
+        Command::Build(args) => commands::build::run(*args).map(|()| ExitCode::SUCCESS),
+        Command::Diff(args) => commands::diff::run(args),
+        Command::Du(args) => commands::du::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Prune(args) => commands::prune::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(args) => commands::doctor::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Parse(args) => commands::parse::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             say::failure(&failure);
             ExitCode::from(failure.code)

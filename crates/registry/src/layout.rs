@@ -106,6 +106,11 @@ impl Layout {
         matches!(self.store, Store::Folder).then_some(path).filter(|it| it.is_file())
     }
 
+    /// A blob's bytes; they have not been checked.
+    pub fn open_blob(&self, digest: &Digest) -> Result<Box<dyn Read + Send>, Error> {
+        Ok(self.open_file(&blob_name(digest))?.0)
+    }
+
     /// Writes a blob to `sink` and checks its digest and size.
     ///
     /// `progress` is told how many bytes have been written; `sink` may have been given any number of
@@ -265,7 +270,7 @@ fn is_called(descriptor: &Descriptor, name: &str) -> bool {
 }
 
 /// Where each file lies in the tar archive at `path`. Only whole blobs and documents count.
-fn table(path: &Path) -> Result<BTreeMap<String, (u64, u64)>, Error> {
+pub(crate) fn table(path: &Path) -> Result<BTreeMap<String, (u64, u64)>, Error> {
     let unreadable = |source| unreadable(path, source);
     let not_tar = |why: String| Error::NotALayout { path: path.to_owned(), why };
     let mut file = fs_err::File::open(path).map_err(unreadable)?;
@@ -276,23 +281,48 @@ fn table(path: &Path) -> Result<BTreeMap<String, (u64, u64)>, Error> {
     }
     file.rewind().map_err(unreadable)?;
     let mut table = BTreeMap::new();
+    let mut links = Vec::new();
     let mut archive = tar::Archive::new(file);
     let broken = |error: io::Error| not_tar(error.to_string());
     for entry in archive.entries_with_seek().map_err(broken)? {
         let entry = entry.map_err(broken)?;
-        if !entry.header().entry_type().is_file() {
-            continue;
-        }
         let name = entry.path().map_err(broken)?.into_owned();
-        let parts = name.components().filter(|it| *it != Component::CurDir);
-        if let Some(name) = parts.collect::<PathBuf>().to_str() {
+        let kind = entry.header().entry_type();
+        if kind.is_file()
+            && let Some(name) = plain(&name).to_str()
+        {
             // A later entry of the same name takes the place of an earlier one, as when unpacked.
             table.insert(name.to_owned(), (entry.raw_file_position(), entry.size()));
+        }
+        // `docker save` and podman write a layer that occurs twice as a link.
+        if let Some(target) = entry.link_name().map_err(broken)? {
+            let from = name.parent().filter(|_| kind.is_symlink()).unwrap_or(Path::new(""));
+            links.push((plain(&name), plain(&from.join(target))));
+        }
+    }
+    for (name, target) in &links {
+        if let (Some(name), Some(found)) =
+            (name.to_str(), target.to_str().and_then(|it| table.get(it)).copied())
+        {
+            table.entry(name.to_owned()).or_insert(found);
         }
     }
     Ok(table)
 }
 
-fn unreadable(path: &Path, source: io::Error) -> Error {
+/// A name without `.` and `..`, as far as it stays inside.
+fn plain(name: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in name.components() {
+        match part {
+            Component::Normal(part) => plain.push(part),
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    plain
+}
+
+pub(crate) fn unreadable(path: &Path, source: io::Error) -> Error {
     Error::Read { what: path.display().to_string(), source }
 }

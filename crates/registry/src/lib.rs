@@ -1,4 +1,4 @@
-//! The distribution protocol: resolve, pull, push, mount, retry, resume.
+//! The distribution protocol: resolve, pull, push, mount, retry, resume; layouts and archives.
 //!
 //! Invariant: no cloud is known here; credentials come from a [`Keychain`].
 //! Invariant: no clock, no environment (proxies excepted, on request), no printing; nothing is kept.
@@ -10,6 +10,7 @@
 mod auth;
 mod challenge;
 mod client;
+mod docker_archive;
 mod docker_config;
 mod document;
 mod error;
@@ -28,6 +29,7 @@ mod transport;
 mod web;
 
 pub use client::{Client, OnRetry, Options, Patience, Proxies};
+pub use docker_archive::DockerArchive;
 pub use docker_config::DockerConfig;
 pub use document::Resolved;
 pub use error::Error;

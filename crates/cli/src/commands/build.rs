@@ -55,7 +55,7 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     let uid = rustix::process::getuid().as_raw();
     let privilege = enter(args.single_id)?;
     let store = Store::open(&environment::store(args.store.store.clone(), uid))?;
-    let client = client(&args)?;
+    let client = client(&args.plain_http, &args.insecure, args.verbose)?;
     let remote = remote(&secrets);
     signals.watch(&client, &remote, store.leftovers());
 
@@ -278,16 +278,21 @@ fn named_folders(named: &BTreeMap<String, Named>) -> Result<BTreeMap<String, Con
     Ok(folders)
 }
 
-fn client(args: &BuildArgs) -> Result<Client, Failure> {
+/// A client with the logins and certificates of this machine.
+pub(crate) fn client(
+    plain_http: &[String],
+    insecure: &[String],
+    verbose: bool,
+) -> Result<Client, Failure> {
     let keychain = DockerConfig::new(
         environment::credential_files(),
         environment::get(environment::PATH).unwrap_or_default(),
     );
     let mut options = Options::standard(Arc::new(keychain));
-    options.plain_http = args.plain_http.iter().cloned().collect::<BTreeSet<_>>();
-    options.insecure = args.insecure.iter().cloned().collect::<BTreeSet<_>>();
+    options.plain_http = plain_http.iter().cloned().collect::<BTreeSet<_>>();
+    options.insecure = insecure.iter().cloned().collect::<BTreeSet<_>>();
     options.ca = environment::ca_bundles().iter().filter_map(|it| std::fs::read(it).ok()).collect();
-    if args.verbose {
+    if verbose {
         options.on_retry = Some(Arc::new(|retry: &strake_registry::Retry| {
             say::note(&format!(
                 "attempt {} failed, next in {:?}: {}",
