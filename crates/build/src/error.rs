@@ -1,8 +1,9 @@
 //! What goes wrong in a build.
 
-use crate::copy::CopyError;
+use crate::{DeviceError, copy::CopyError, foreign::how_to_install, program::ProgramError};
 use strake_diag::Span;
-use strake_oci::Digest;
+use strake_oci::{Digest, Platform};
+use strake_sandbox::RunError;
 
 /// A step, or the start of a stage, failed.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,36 @@ pub enum StepError {
         /// Its id.
         id: String,
     },
+    /// An agent was required and not given.
+    #[error("ssh agent `{id}` is required and was not given")]
+    SshMissing {
+        /// Its id.
+        id: String,
+    },
+    /// Something that a RUN asks for and that `--allow` has to grant.
+    #[error("{what} is not allowed")]
+    NotAllowed {
+        /// What the RUN asks for.
+        what: &'static str,
+        /// What `--allow` takes for it.
+        entitlement: &'static str,
+    },
+    /// Programs of another processor, and nothing that runs them.
+    #[error("{platform} programs cannot run on this {host} machine: {why}")]
+    Foreign {
+        /// The stage's platform.
+        platform: Platform,
+        /// This machine's.
+        host: Platform,
+        /// What is missing.
+        why: String,
+    },
+    /// The program of a RUN could not be started.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// `RUN --device`.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// There is no context to copy from.
     #[error("there is no build context `{name}`")]
     NoContext {
@@ -117,6 +148,25 @@ impl StepError {
             StepError::Unsupported { instead, .. } => Some((*instead).to_owned()),
             StepError::SecretMissing { id } => {
                 Some(format!("give it with --secret id={id},src=FILE or --secret id={id},env=NAME"))
+            }
+            StepError::SshMissing { id } => Some(format!(
+                "give it with --ssh {id} (the agent of SSH_AUTH_SOCK) or --ssh {id}=SOCKET|KEY"
+            )),
+            StepError::NotAllowed { entitlement, .. } => {
+                Some(format!("build with --allow {entitlement}"))
+            }
+            StepError::Foreign { platform, .. } => Some(how_to_install(&platform.architecture)),
+            StepError::Program(error) => error.hint(),
+            StepError::Device(error) => error.hint(),
+            StepError::Run(RunError::SetUp { step, cause })
+                if step.starts_with("ulimit ")
+                    && cause.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                Some(
+                    "only root can raise a hard limit: ask for no more than `ulimit -H` shows, or \
+                     run strake as root"
+                        .to_owned(),
+                )
             }
             StepError::NoSandbox { .. } => Some(
                 "COPY-only images build without a sandbox; for RUN allow user namespaces or run \

@@ -5,20 +5,31 @@
 //! are unpacked only for a RUN, and headers are read only for a step that was not cached.
 //! Invariant: a step that failed leaves nothing in the store; steps that finished stay cached.
 
+mod caches;
+mod cdi;
 pub mod copy;
 mod engine;
 mod error;
 mod event;
+mod foreign;
 mod image;
 mod materialise;
 mod mounts;
 mod op;
+mod options;
+mod program;
+mod ssh;
 mod state;
 mod time;
 mod workbench;
 
+pub use cdi::DeviceError;
 pub use engine::run;
 pub use error::{BuildError, StepError};
 pub use event::{Event, VertexId};
+pub use foreign::{FOREIGN_PLATFORMS, Foreign, foreign, how_to_install};
 pub use image::{Image, ImageLayer, LayerOrigin, local_blob};
+pub use options::{Allow, Devices, HOSTNAME, RunOptions};
+pub use program::ProgramError;
+pub use ssh::{KeyError, SshAgent, SshKey};
 pub use workbench::{Secrets, Workbench};

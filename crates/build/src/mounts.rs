@@ -1,11 +1,17 @@
 //! `RUN --mount`: from the plan's words to what the sandbox mounts.
 
-use crate::{StepError, engine::Engine, materialise::form, op::copy::Prepared};
+use crate::{
+    StepError,
+    caches::{self, Caches},
+    engine::Engine,
+    materialise::form,
+    op::copy::Prepared,
+    ssh::{Access, Forward},
+};
 use std::path::{Path, PathBuf};
-use strake_cache::CacheMount;
 use strake_layer::{Compression, PackOptions, Tree};
-use strake_plan::{CopyOp, CopySource, MountKind, RunMount, RunOp, Source, Unpack};
-use strake_sandbox::{Mount, MountSource};
+use strake_plan::{CopyOp, CopySource, HeredocFile, MountKind, RunMount, RunOp, Source, Unpack};
+use strake_sandbox::{BindLimits, Mount, MountSource};
 
 /// The mounts of one RUN, and what must live as long as it runs.
 pub(crate) struct Mounted {
@@ -13,7 +19,9 @@ pub(crate) struct Mounted {
     /// Secrets that are variables.
     pub(crate) env: Vec<(String, Vec<u8>)>,
     /// Locks of cache mounts.
-    _caches: Vec<CacheMount>,
+    _caches: Caches,
+    /// What answers for agents.
+    _agents: Vec<Forward>,
 }
 
 /// The name under which a bind mount's files stand in their own little layer.
@@ -31,16 +39,18 @@ pub(crate) fn bind_copies(op: &RunOp) -> Vec<CopyOp> {
         .iter()
         .filter_map(|it| match &it.kind {
             MountKind::Bind { from, source, readwrite: _ } => Some(as_copy(from, source)),
-            MountKind::Cache { from: Some((from, source)), .. } => Some(as_copy(from, source)),
+            MountKind::Cache { .. } => {
+                caches::seed(&it.kind).map(|(from, source)| as_copy(from, source))
+            }
             _ => None,
         })
         .collect()
 }
 
-fn as_copy(from: &Source, source: &str) -> CopyOp {
+pub(crate) fn as_copy(from: &Source, source: &str) -> CopyOp {
     CopyOp {
         from: from.clone(),
-        sources: vec![CopySource::Path(source.to_owned())],
+        sources: vec![CopySource::Path(literal(source))],
         dest: format!("/{BOUND}"),
         chown: None,
         chmod: None,
@@ -51,23 +61,48 @@ fn as_copy(from: &Source, source: &str) -> CopyOp {
     }
 }
 
+/// The source of a mount has no wildcards: what would be one stands in brackets.
+fn literal(source: &str) -> String {
+    let mut pattern = String::new();
+    for it in source.chars() {
+        match it {
+            '*' | '?' | '[' => pattern.extend(['[', it, ']']),
+            other => pattern.push(other),
+        }
+    }
+    pattern
+}
+
+/// Prepares all mounts, in the order in which they are mounted: by target, so that one can lie in
+/// another however they are written; then secrets and agents, as they are written.
 pub(crate) fn prepare(engine: &Engine<'_>, op: &RunOp, dir: &Path) -> Result<Mounted, StepError> {
-    let mut mounted = Mounted { mounts: Vec::new(), env: Vec::new(), _caches: Vec::new() };
-    for (number, mount) in op.mounts.iter().enumerate() {
+    let mut mounts: Vec<(usize, &RunMount)> = op.mounts.iter().enumerate().collect();
+    mounts.sort_by_key(|(_, it)| match &it.kind {
+        MountKind::Bind { .. } | MountKind::Cache { .. } | MountKind::Tmpfs { .. } => {
+            (0, it.target.as_str())
+        }
+        MountKind::Secret { .. } => (1, ""),
+        MountKind::Ssh { .. } => (2, ""),
+    });
+    let mut mounted = Mounted {
+        mounts: Vec::new(),
+        env: Vec::new(),
+        _caches: caches::open(engine, op, dir)?,
+        _agents: Vec::new(),
+    };
+    for (number, mount) in mounts {
         one(engine, mount, &dir.join(format!("mount{number}")), &mut mounted)?;
     }
-    if !op.files.is_empty() {
-        for file in &op.files {
-            mounted.mounts.push(Mount {
-                target: PathBuf::from(format!("/dev/pipes/{}", file.name)),
-                source: MountSource::SecretFile {
-                    content: file.content.clone().into_bytes(),
-                    mode: 0o755,
-                    uid: 0,
-                    gid: 0,
-                },
-            });
-        }
+    for HeredocFile { name, content } in &op.files {
+        mounted.mounts.push(Mount {
+            target: PathBuf::from(format!("/dev/pipes/{name}")),
+            source: MountSource::SecretFile {
+                content: content.clone().into_bytes(),
+                mode: 0o755,
+                uid: 0,
+                gid: 0,
+            },
+        });
     }
     Ok(mounted)
 }
@@ -79,16 +114,20 @@ fn one(
     mounted: &mut Mounted,
 ) -> Result<(), StepError> {
     let RunMount { target, kind } = mount;
+    let limits = BindLimits::default();
     let source = match kind {
         MountKind::Bind { from, source, readwrite } => {
             let path = bound(engine, from, source, dir)?;
             if *readwrite {
                 MountSource::BindOverlay { lower: path }
             } else {
-                MountSource::Bind { path, readonly: true }
+                MountSource::Bind { path, readonly: true, limits }
             }
         }
-        MountKind::Cache { .. } => cache(engine, kind, dir, mounted)?,
+        MountKind::Cache { readonly, .. } => {
+            let path = mounted._caches.path(engine, kind)?;
+            MountSource::Bind { path, readonly: *readonly, limits }
+        }
         MountKind::Tmpfs { size } => MountSource::Tmpfs { size: *size, mode: 0o1777 },
         MountKind::Secret { id, env, required, mode, uid, gid } => {
             let Some(content) = engine.bench.secrets.get(id) else {
@@ -103,51 +142,26 @@ fn one(
             }
             MountSource::SecretFile { content: content.clone(), mode: *mode, uid: *uid, gid: *gid }
         }
-        MountKind::Ssh { id, .. } => {
-            return Err(StepError::Unsupported {
-                what: format!("RUN --mount=type=ssh (id {id})"),
-                instead: "give a deploy key with --mount=type=secret, or fetch before the build",
-            });
+        MountKind::Ssh { id, required, mode, uid, gid } => {
+            let Some(agent) = engine.bench.run.ssh.get(id) else {
+                if *required {
+                    return Err(StepError::SshMissing { id: id.clone() });
+                }
+                return Ok(());
+            };
+            let access = Access { mode: *mode, uid: *uid, gid: *gid };
+            let forward = Forward::start(agent, dir, &access, &engine.bench.privilege)?;
+            let path = forward.path().to_owned();
+            mounted._agents.push(forward);
+            MountSource::Bind { path, readonly: false, limits }
         }
     };
     mounted.mounts.push(Mount { target: PathBuf::from(target), source });
     Ok(())
 }
 
-/// Opens a cache mount; a new one starts from its source, or empty with the owner asked for.
-fn cache(
-    engine: &Engine<'_>,
-    kind: &MountKind,
-    dir: &Path,
-    mounted: &mut Mounted,
-) -> Result<MountSource, StepError> {
-    let MountKind::Cache { id, from, sharing, mode, uid, gid, readonly } = kind else {
-        unreachable!("called for cache mounts");
-    };
-    let mount = engine.bench.store.cache_mount(id, *sharing)?;
-    let path = mount.path.clone();
-    if mount.is_new {
-        if let Some((from, source)) = from {
-            let seed = bound(engine, from, source, dir)?;
-            strake_rootfs::copy_tree(&seed, &path)?;
-        } else {
-            own(&path, *mode, *uid, *gid, engine)?;
-        }
-    }
-    mounted._caches.push(mount);
-    Ok(MountSource::Bind { path, readonly: *readonly })
-}
-
-fn own(path: &Path, mode: u32, uid: u32, gid: u32, engine: &Engine<'_>) -> Result<(), StepError> {
-    use std::os::unix::fs::PermissionsExt;
-    if (uid, gid) != (0, 0) {
-        strake_rootfs::set_owner(path, uid, gid, &engine.bench.privilege)?;
-    }
-    Ok(fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode))?)
-}
-
 /// A folder or file that holds what `source` names in `from`: a layer of its own, kept in the store.
-fn bound(
+pub(crate) fn bound(
     engine: &Engine<'_>,
     from: &Source,
     source: &str,

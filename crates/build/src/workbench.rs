@@ -1,5 +1,6 @@
 //! What a build works with: everything from outside that is not in the plan.
 
+use crate::options::RunOptions;
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -51,6 +52,8 @@ pub struct Workbench {
     pub extra_hosts: Vec<u8>,
     /// Limit of `/dev/shm`, in bytes.
     pub shm_size: Option<u64>,
+    /// What a RUN gets from the command line besides.
+    pub run: RunOptions,
     /// Variables that every RUN gets without their being in its key. Empty as a rule.
     pub host_env: Vec<(OsString, OsString)>,
     /// Ends the build early.

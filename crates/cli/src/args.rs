@@ -152,6 +152,9 @@ pub(crate) struct BuildArgs {
     /// Size of /dev/shm during RUN, e.g. 64m
     #[arg(long, value_name = "SIZE")]
     pub(crate) shm_size: Option<String>,
+    /// What only a RUN sees.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
     /// How progress is shown: auto, plain, tty, quiet, none or rawjson
     #[arg(
         long,
@@ -208,11 +211,26 @@ pub(crate) struct BuildArgs {
     pub(crate) store: StoreArgs,
 }
 
+/// Flags that only a RUN sees.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Agent or keys for RUN --mount=type=ssh: `default` is the agent of $SSH_AUTH_SOCK
+    #[arg(long, value_name = "ID[=SOCKET|=KEY[,KEY..]]")]
+    pub(crate) ssh: Vec<String>,
+    /// Limit of the processes of a RUN, e.g. nofile=1024:4096; may be repeated
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    pub(crate) ulimit: Vec<String>,
+    /// What a RUN may ask for: security.insecure, device[=NAME] or network.host
+    #[arg(long, value_name = "ENTITLEMENT")]
+    pub(crate) allow: Vec<String>,
+    /// Folder with CDI specifications for RUN --device [default: /etc/cdi and /var/run/cdi]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cdi_dir: Vec<PathBuf>,
+}
+
 /// Flags that `docker buildx build` has and strake refuses, each with an alternative.
 #[derive(Debug, Args)]
 pub(crate) struct NotHere {
-    #[arg(long, hide = true)]
-    pub(crate) allow: Vec<String>,
     #[arg(long, hide = true)]
     pub(crate) annotation: Vec<String>,
     #[arg(long, hide = true)]
@@ -229,17 +247,12 @@ pub(crate) struct NotHere {
     pub(crate) policy: Vec<String>,
     #[arg(long, hide = true)]
     pub(crate) resource: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) ssh: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) ulimit: Vec<String>,
 }
 
 impl NotHere {
     /// The first flag that was given, and what to do instead.
     pub(crate) fn first(&self) -> Option<(&'static str, &'static str)> {
         let NotHere {
-            allow,
             annotation,
             attest,
             builder,
@@ -248,11 +261,8 @@ impl NotHere {
             cgroup_parent,
             policy,
             resource,
-            ssh,
-            ulimit,
         } = self;
         let table = [
-            (!allow.is_empty(), "--allow", "no step can ask for more than the sandbox gives"),
             (!annotation.is_empty(), "--annotation", "use --label"),
             (!attest.is_empty(), "--attest", "make attestations after the push, e.g. with cosign"),
             (builder.is_some(), "--builder", "leave it out: strake itself is the builder"),
@@ -261,8 +271,6 @@ impl NotHere {
             (cgroup_parent.is_some(), "--cgroup-parent", "start strake itself in that cgroup"),
             (!policy.is_empty(), "--policy", "pin base images by digest"),
             (!resource.is_empty(), "--resource", "limit strake itself, e.g. with systemd-run"),
-            (!ssh.is_empty(), "--ssh", "give a deploy key with --secret"),
-            (!ulimit.is_empty(), "--ulimit", "set the limit with ulimit before strake starts"),
         ];
         table.into_iter().find(|it| it.0).map(|(_, flag, instead)| (flag, instead))
     }

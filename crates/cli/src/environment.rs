@@ -18,6 +18,8 @@ pub(crate) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 pub(crate) const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 /// Where programs are found: newuidmap and credential helpers.
 pub(crate) const PATH: &str = "PATH";
+/// The socket of the user's SSH agent, for `--ssh default`.
+pub(crate) const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
 /// Turns colour off.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 

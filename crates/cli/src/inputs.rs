@@ -38,7 +38,8 @@ const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// Build arguments that mean something to BuildKit and nothing here.
 pub(crate) fn without_effect(written: &[String]) -> Vec<String> {
     let name = |it: &String| it.split_once('=').map_or(it.as_str(), |it| it.0).to_owned();
-    written.iter().map(name).filter(|it| it.starts_with("BUILDKIT_")).collect()
+    let here = |it: &String| crate::run_options::BUILD_ARGS.contains(&it.as_str());
+    written.iter().map(name).filter(|it| it.starts_with("BUILDKIT_") && !here(it)).collect()
 }
 
 /// `NAME=VALUE` pairs of `flag`.

@@ -14,6 +14,7 @@ mod inputs;
 mod output;
 mod progress;
 mod publish;
+mod run_options;
 mod say;
 mod signals;
 mod units;

@@ -8,11 +8,11 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use strake_sandbox::{
-    CancelToken, EnterOptions, ExitStatus, Identity, Mount, MountSource, Network, Output,
-    Privilege, RootSpec, RunSpec, enter, maybe_init, run,
+    BindLimits, CancelToken, EnterOptions, ExitStatus, Identity, Mount, MountSource, Network,
+    Output, Privilege, RootSpec, RunSpec, Security, Ulimit, enter, maybe_init, run,
 };
 
-/// What the command line says; every option takes one value but the last four.
+/// What the command line says; every option takes one value but the last five.
 #[derive(Default)]
 struct Options {
     lower: Vec<PathBuf>,
@@ -24,6 +24,8 @@ struct Options {
     cwd: PathBuf,
     env: Vec<(OsString, OsString)>,
     mounts: Vec<Mount>,
+    ulimits: Vec<Ulimit>,
+    insecure: bool,
     network_none: bool,
     single_id: bool,
     show_privilege: bool,
@@ -93,6 +95,8 @@ fn options() -> Options {
                 options.mounts.push(mount(kind, &text(value())));
             }
             "--network-none" => options.network_none = true,
+            "--insecure" => options.insecure = true,
+            "--ulimit" => options.ulimits.push(ulimit(&text(value()))),
             "--single-id" => options.single_id = true,
             "--cancel-on-output" => options.cancel_on_output = true,
             "--privilege" => options.show_privilege = true,
@@ -111,13 +115,25 @@ fn text(value: OsString) -> String {
 fn mount(kind: &str, value: &str) -> Mount {
     let (from, target) = value.split_once(':').expect("SOURCE:TARGET");
     let source = match kind {
-        "--bind" => MountSource::Bind { path: from.into(), readonly: false },
-        "--bind-ro" => MountSource::Bind { path: from.into(), readonly: true },
+        "--bind" => bind(from, false),
+        "--bind-ro" => bind(from, true),
         "--discard" => MountSource::BindOverlay { lower: from.into() },
         "--secret" => MountSource::SecretFile { content: from.into(), mode: 0o400, uid: 0, gid: 0 },
         _ => MountSource::Tmpfs { size: Some(1 << 20), mode: 0o1777 },
     };
     Mount { target: target.into(), source }
+}
+
+/// Reads `NAME=SOFT:HARD`.
+fn ulimit(value: &str) -> Ulimit {
+    let (name, limits) = value.split_once('=').expect("NAME=SOFT:HARD");
+    let (soft, hard) = limits.split_once(':').expect("SOFT:HARD");
+    let number = |it: &str| it.parse().expect("limits are numbers");
+    Ulimit { name: name.into(), soft: number(soft), hard: number(hard) }
+}
+
+fn bind(from: &str, readonly: bool) -> MountSource {
+    MountSource::Bind { path: from.into(), readonly, limits: BindLimits::default() }
 }
 
 fn spec(options: Options, privilege: Privilege) -> RunSpec {
@@ -138,7 +154,8 @@ fn spec(options: Options, privilege: Privilege) -> RunSpec {
         mounts: options.mounts,
         hosts: b"127.0.0.1\tlocalhost buildkitsandbox\n".to_vec(),
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
-        ulimits: Vec::new(),
+        ulimits: options.ulimits,
+        security: if options.insecure { Security::Insecure } else { Security::Sandbox },
         shm_size: 64 << 20,
         privilege,
         tmp: options.tmp,

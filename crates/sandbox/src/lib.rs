@@ -26,6 +26,8 @@
 //! - PID 1 reaps. When the program ends, when the run is cancelled, or when the builder is killed,
 //!   everything that was started ends.
 //! - Places for mounts that the tree lacks leave no trace in the changes.
+//! - [`Security::Insecure`] lifts all that concerns capabilities, the filter, /proc and /sys; the
+//!   namespaces stay.
 //!
 //! # One id
 //!
@@ -71,9 +73,12 @@ mod wire;
 pub use enter::{EnterError, EnterOptions, Privilege, enter};
 pub use identity::record::{NODE_ATTRIBUTE, OWNER_ATTRIBUTE};
 pub use init::maybe_init;
+pub use init::{INSECURE_DEVICES, ULIMITS};
 pub use overlay::overlay_works;
 pub use run::{CancelToken, ExitStatus, Finished, Output, Owner, RunError, run};
-pub use spec::{Identity, Mount, MountSource, Network, RootSpec, RunSpec, Ulimit};
+pub use spec::{
+    BindLimits, Identity, Mount, MountSource, Network, RootSpec, RunSpec, Security, Ulimit,
+};
 
 /// Ways to run a process, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

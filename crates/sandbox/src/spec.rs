@@ -26,7 +26,8 @@ pub struct RunSpec {
     pub hostname: String,
     /// Which network the process sees.
     pub network: Network,
-    /// What is mounted over the tree, in this order.
+    /// What is mounted over the tree, in this order; a place that is missing in an earlier mount is
+    /// made there.
     pub mounts: Vec<Mount>,
     /// Contents of `/etc/hosts`.
     pub hosts: Vec<u8>,
@@ -34,6 +35,8 @@ pub struct RunSpec {
     pub resolv_conf: Vec<u8>,
     /// Resource limits beyond the builder's own.
     pub ulimits: Vec<Ulimit>,
+    /// How far the program is held back.
+    pub security: Security,
     /// Size of `/dev/shm` in bytes.
     pub shm_size: u64,
     /// What [`crate::enter`] returned.
@@ -92,6 +95,16 @@ pub enum Network {
     None,
 }
 
+/// How far the program is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Security {
+    /// Docker's default capabilities and filter, parts of /proc hidden, /sys read-only.
+    Sandbox,
+    /// All that the builder has: every capability, no filter, nothing hidden, /sys writable, and the
+    /// devices of [`crate::INSECURE_DEVICES`] that are there.
+    Insecure,
+}
+
 /// Something mounted over the tree for the length of the run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Mount {
@@ -112,6 +125,8 @@ pub enum MountSource {
         path: PathBuf,
         /// Whether writes are refused.
         readonly: bool,
+        /// What is refused besides.
+        limits: BindLimits,
     },
     /// An empty file system in memory.
     Tmpfs {
@@ -137,6 +152,17 @@ pub enum MountSource {
         #[serde(with = "wire::path")]
         lower: PathBuf,
     },
+}
+
+/// What a bind mount refuses besides writing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindLimits {
+    /// Device nodes are not opened.
+    pub nodev: bool,
+    /// Setuid bits do not count.
+    pub nosuid: bool,
+    /// Nothing is executed.
+    pub noexec: bool,
 }
 
 /// One resource limit, as `--ulimit name=soft:hard` has it.

@@ -2,20 +2,26 @@
 
 use super::Made;
 use crate::{
-    Event, StepError,
+    Allow, Event, Foreign, HOSTNAME, StepError,
+    cdi::{self, Added},
     engine::{At, Engine},
-    materialise, mounts,
+    foreign, materialise,
+    mounts::{self, Mounted},
+    program::{Attempt, ProgramError},
     state::State,
 };
 use std::{
     collections::{BTreeSet, VecDeque},
     ffi::OsString,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 use strake_layer::{Kind, Tree};
+use strake_oci::Platform;
 use strake_plan::{Network, RunOp, Security};
 use strake_rootfs::{Prepare, Root, UserInfo};
-use strake_sandbox::{ExitStatus, Identity, Output, Owner, Privilege, RunSpec};
+use strake_sandbox::{
+    ExitStatus, Identity, Output, Owner, Privilege, RootSpec, RunError, RunSpec, Ulimit,
+};
 
 /// How much of the output an error repeats.
 const TAIL: usize = 4096;
@@ -23,13 +29,26 @@ const TAIL: usize = 4096;
 /// BuildKit's PATH where neither base nor Dockerfile sets one.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-const HOSTNAME: &str = "buildkitsandbox";
-
-/// Contents that the RUN reads besides its root, for the key.
+/// What the RUN reads besides its root, and what it is given from outside that it can see, for the
+/// key. What is as always has no record.
 pub(super) fn sources(engine: &Engine<'_>, op: &RunOp) -> Result<Vec<(String, String)>, StepError> {
     let mut records = Vec::new();
     for copy in mounts::bind_copies(op) {
         records.extend(super::copy::Prepared::new(engine, &copy)?.records());
+    }
+    let bench = engine.bench;
+    if bench.run.hostname != HOSTNAME {
+        records.push(("run.hostname".to_owned(), bench.run.hostname.clone()));
+    }
+    if !bench.extra_hosts.is_empty() {
+        let hosts = String::from_utf8_lossy(&bench.extra_hosts).into_owned();
+        records.push(("run.hosts".to_owned(), hosts));
+    }
+    for Ulimit { name, soft, hard } in &bench.run.ulimits {
+        records.push((format!("run.ulimit.{name}"), format!("{soft}:{hard}")));
+    }
+    if let Some(size) = bench.shm_size {
+        records.push(("run.shm-size".to_owned(), size.to_string()));
     }
     Ok(records)
 }
@@ -40,14 +59,21 @@ pub(super) fn run(
     op: &RunOp,
     state: &State,
 ) -> Result<Made, StepError> {
-    granted(op)?;
     let bench = engine.bench;
     if let Privilege::None { why } = &bench.privilege {
         return Err(StepError::NoSandbox { why: why.clone() });
     }
+    allowed(op, &bench.run.allow)?;
+    let devices = cdi::devices(&op.devices, &bench.run.cdi_folders, &bench.run.allow)?;
+    for name in &devices.missing {
+        let bytes =
+            format!("no specification has the device {name}: it is left out\n").into_bytes();
+        (engine.emit)(Event::Output { vertex: at.vertex, stderr: true, bytes });
+    }
     // Unpacking makes the indexes that the tree is read from.
     let lowers = once(materialise::snapshots(&state.layers, bench)?);
     let tree = materialise::tree(&state.layers, bench)?;
+    interpreted(&at.stage.platform, &bench.run.binfmt, &tree)?;
     let (passwd, group) = mounts::user_files(&tree);
     let user = strake_rootfs::lookup_user(passwd, group, &op.user)?;
     let dir = bench.store.temp_dir("run")?;
@@ -63,25 +89,24 @@ pub(super) fn run(
         overlay: bench.overlay,
     })?;
     let mounted = mounts::prepare(engine, op, dir.path())?;
-    let spec = RunSpec {
-        root: root.spec(),
-        argv: op.argv.iter().map(OsString::from).collect(),
-        env: environment(engine, op, &user, &mounted.env),
-        cwd: PathBuf::from(&op.cwd),
-        user: Identity { uid: user.uid, gid: user.gid, groups: user.groups.clone() },
-        hostname: HOSTNAME.to_owned(),
-        network: network(op.network),
-        mounts: mounted.mounts.clone(),
-        hosts: hosts(&bench.extra_hosts),
-        resolv_conf: bench.resolv_conf.clone(),
-        ulimits: Vec::new(),
-        shm_size: bench.shm_size.unwrap_or(64 << 20),
-        privilege: bench.privilege.clone(),
-        tmp: scratch,
-        special_owners: special_owners(&tree, &bench.privilege),
-    };
+    let given = Given { op, user: &user, mounted: &mounted, devices: &devices, scratch };
+    let spec = spec(engine, given, root.spec(), special_owners(&tree, &bench.privilege));
     let began = (bench.clock)();
-    let owners = process(engine, at, &spec)?;
+    let owners = process(engine, at, &spec).map_err(|error| match error {
+        StepError::Run(RunError::NotExecutable { program, cause }) => {
+            let attempt = Attempt {
+                program: &program,
+                user: &op.user,
+                path: &variable(&spec.env, "PATH"),
+                cwd: &op.cwd,
+                is_shell: op.argv.get(1).is_some_and(|it| it == "-c"),
+                tree: &tree,
+                lowers: &lowers,
+            };
+            ProgramError::of(&attempt, cause).into()
+        }
+        other => other,
+    })?;
     drop(mounted);
     let ended = (bench.clock)();
     let changes = root.changes(&owners)?;
@@ -89,28 +114,84 @@ pub(super) fn run(
     Ok(Made { changes, snapshot, guard: Some(dir), window: (began, ended) })
 }
 
+/// Whether `--allow` grants what the RUN asks for.
+fn allowed(op: &RunOp, allow: &Allow) -> Result<(), StepError> {
+    if op.security == Security::Insecure && !allow.insecure {
+        let (what, entitlement) = ("RUN --security=insecure", "security.insecure");
+        return Err(StepError::NotAllowed { what, entitlement });
+    }
+    if op.network == Network::Host && !allow.network_host {
+        let (what, entitlement) = ("RUN --network=host", "network.host");
+        return Err(StepError::NotAllowed { what, entitlement });
+    }
+    Ok(())
+}
+
+/// Whether this kernel can run programs of the platform over that root.
+fn interpreted(platform: &Platform, binfmt: &Path, tree: &Tree) -> Result<(), StepError> {
+    use std::os::unix::ffi::OsStrExt;
+    let host = Platform::host();
+    let why = match foreign(platform, &host, binfmt) {
+        Foreign::Native | Foreign::Interpreter { fixed: true, .. } | Foreign::Unknown => {
+            return Ok(());
+        }
+        Foreign::Interpreter { path, fixed: false } => {
+            let found = tree.resolve(path.as_os_str().as_bytes()).ok();
+            if found.is_some_and(|it| tree.get(&it).is_some()) {
+                return Ok(());
+            }
+            format!(
+                "the interpreter {} is registered without the flag F and is not in the image",
+                path.display()
+            )
+        }
+        Foreign::Missing => "the kernel has no interpreter for them".to_owned(),
+    };
+    Err(StepError::Foreign { platform: platform.clone(), host, why })
+}
+
+/// What a RUN is made of.
+struct Given<'a> {
+    op: &'a RunOp,
+    user: &'a UserInfo,
+    mounted: &'a Mounted,
+    devices: &'a Added,
+    scratch: PathBuf,
+}
+
+fn spec(engine: &Engine<'_>, given: Given<'_>, root: RootSpec, owners: Vec<Owner>) -> RunSpec {
+    let Given { op, user, mounted, devices, scratch } = given;
+    let bench = engine.bench;
+    let mut groups = user.groups.clone();
+    groups.extend(devices.groups.iter().filter(|it| !user.groups.contains(it)));
+    RunSpec {
+        root,
+        argv: op.argv.iter().map(OsString::from).collect(),
+        env: environment(engine, &Variables { op, user, mounted, devices }),
+        cwd: PathBuf::from(&op.cwd),
+        user: Identity { uid: user.uid, gid: user.gid, groups },
+        hostname: bench.run.hostname.clone(),
+        network: network(op.network),
+        mounts: devices.mounts.iter().chain(&mounted.mounts).cloned().collect(),
+        hosts: hosts(&bench.run.hostname, &bench.extra_hosts),
+        resolv_conf: bench.resolv_conf.clone(),
+        ulimits: bench.run.ulimits.clone(),
+        security: match op.security {
+            Security::Sandbox => strake_sandbox::Security::Sandbox,
+            Security::Insecure => strake_sandbox::Security::Insecure,
+        },
+        shm_size: bench.shm_size.unwrap_or(64 << 20),
+        privilege: bench.privilege.clone(),
+        tmp: scratch,
+        special_owners: owners,
+    }
+}
+
 /// Topmost first, and each once: overlayfs refuses a folder that is there twice, as that of the empty
 /// layer is after two steps that changed nothing. The upper of two shows everything of the lower.
 fn once(snapshots: Vec<PathBuf>) -> Vec<PathBuf> {
     let mut seen = BTreeSet::new();
     snapshots.into_iter().rev().filter(|it| seen.insert(it.clone())).collect()
-}
-
-/// Refuses what the sandbox cannot give.
-fn granted(op: &RunOp) -> Result<(), StepError> {
-    if op.security == Security::Insecure {
-        return Err(StepError::Unsupported {
-            what: "RUN --security=insecure".to_owned(),
-            instead: "run such a step outside of the build and COPY its result",
-        });
-    }
-    if let Some(device) = op.devices.first() {
-        return Err(StepError::Unsupported {
-            what: format!("RUN --device={}", device.name),
-            instead: "run the step that needs the device outside of the build and COPY its result",
-        });
-    }
-    Ok(())
 }
 
 /// Runs the process to its end and turns a failure into an error with its last output.
@@ -140,13 +221,17 @@ fn process(engine: &Engine<'_>, at: At<'_>, spec: &RunSpec) -> Result<Vec<Owner>
     })
 }
 
-fn environment(
-    engine: &Engine<'_>,
-    op: &RunOp,
-    user: &UserInfo,
-    secrets: &[(String, Vec<u8>)],
-) -> Vec<(OsString, OsString)> {
+/// Variables of one RUN.
+struct Variables<'a> {
+    op: &'a RunOp,
+    user: &'a UserInfo,
+    mounted: &'a Mounted,
+    devices: &'a Added,
+}
+
+fn environment(engine: &Engine<'_>, variables: &Variables<'_>) -> Vec<(OsString, OsString)> {
     use std::os::unix::ffi::OsStringExt;
+    let Variables { op, user, mounted, devices } = variables;
     let mut env: Vec<(OsString, OsString)> = engine.bench.host_env.clone();
     let written = op.env.iter().chain(&op.proxies);
     env.extend(written.map(|(name, value)| (name.into(), value.into())));
@@ -157,16 +242,23 @@ fn environment(
     if !has(&env, "HOME") {
         env.push(("HOME".into(), user.home.clone().into()));
     }
-    for (name, value) in secrets {
+    let devices = devices.env.iter().map(|(name, value)| (name, value.clone().into_bytes()));
+    let secrets = mounted.env.iter().map(|(name, value)| (name, value.clone()));
+    for (name, value) in devices.chain(secrets) {
         env.retain(|(it, _)| it != name.as_str());
-        env.push((name.into(), OsString::from_vec(value.clone())));
+        env.push((name.into(), OsString::from_vec(value)));
     }
     env
 }
 
-fn hosts(extra: &[u8]) -> Vec<u8> {
+fn variable(env: &[(OsString, OsString)], name: &str) -> String {
+    let found = env.iter().rev().find(|(it, _)| it == name);
+    found.map(|(_, value)| value.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn hosts(hostname: &str, extra: &[u8]) -> Vec<u8> {
     let mut text =
-        format!("127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n")
+        format!("127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n")
             .into_bytes();
     text.extend_from_slice(extra);
     text

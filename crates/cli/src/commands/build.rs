@@ -9,7 +9,7 @@ use crate::{
     failure::{Failure, chain, disk_hint},
     inputs::{self, Named},
     output::Output,
-    progress, publish, say,
+    progress, publish, run_options, say,
     signals::{Signals, cancelled},
     units,
 };
@@ -92,6 +92,7 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
         extra_hosts: inputs::extra_hosts(&args.add_hosts)?,
         shm_size: args.shm_size.as_deref().map(units::size).transpose().map_err(Failure::usage)?,
+        run: run_options::read(&args.run, &args.network, &inputs::build_args(&args.build_args)?)?,
         host_env: Vec::new(),
         cancel: signals.cancel.clone(),
         failed: AtomicBool::new(false),

@@ -8,13 +8,13 @@ use rustix::fs::{Gid, Mode, OFlags, Uid, open};
 use rustix::io::Errno;
 use rustix::process::{chdir, setsid, umask};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set,
-    set_capabilities, set_keep_capabilities, set_thread_groups, set_thread_res_gid,
-    set_thread_res_uid,
+    CapabilitySet, CapabilitySets, capabilities, configure_capability_in_ambient_set,
+    remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities,
+    set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
 use crate::identity::{CARRIER, CredentialsId};
-use crate::spec::{Identity, RunSpec};
+use crate::spec::{Identity, RunSpec, Security};
 use crate::sys::process::{close_from, execve, exit_now, reset_signals, set_limit};
 use crate::sys::seccomp::install;
 use crate::wire::{Failure, Report, Step};
@@ -114,7 +114,12 @@ fn prepare(
     reset_signals();
     basics(spec).map_err(Message::Failed)?;
     chdir(&spec.cwd).map_err(|errno| Message::NoCwd { errno: errno.raw_os_error() })?;
-    let caps = CapabilitySet::from_bits_truncate(CAPABILITIES.bits());
+    let insecure = spec.security == Security::Insecure;
+    let caps = if insecure {
+        CapabilitySet::from_bits_retain(u64::MAX)
+    } else {
+        CapabilitySet::from_bits_truncate(CAPABILITIES.bits())
+    };
     drop_bounding_set(caps).step(|| "capabilities".to_owned()).map_err(Message::Failed)?;
     let kept = if let Some(id) = credentials {
         set_limit(CARRIER, id.0, u64::MAX)
@@ -123,21 +128,30 @@ fn prepare(
         caps
     } else {
         become_user(&spec.user).step(|| "change of user".to_owned()).map_err(Message::Failed)?;
-        if spec.user.uid == 0 { caps } else { CapabilitySet::empty() }
+        if spec.user.uid == 0 || insecure { caps } else { CapabilitySet::empty() }
     };
-    let filter = seccomp::filter(credentials.is_some());
-    let listener = install(&filter, credentials.is_some())
-        .step(|| "seccomp filter".to_owned())
-        .map_err(Message::Failed)?;
-    if credentials.is_some() {
-        Message::Listener(listener).write(tell);
+    // The identity engine has its calls in the same filter.
+    if credentials.is_some() || !insecure {
+        let filter = seccomp::filter(spec.security, credentials.is_some());
+        let listener = install(&filter, credentials.is_some())
+            .step(|| "seccomp filter".to_owned())
+            .map_err(Message::Failed)?;
+        if credentials.is_some() {
+            Message::Listener(listener).write(tell);
+        }
     }
-    let sets = capabilities(None).map(|all| all.permitted.intersection(kept)).map(|kept| {
-        CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() }
-    });
-    sets.and_then(|sets| set_capabilities(None, sets))
-        .step(|| "capabilities".to_owned())
-        .map_err(Message::Failed)
+    keep(kept, insecure).step(|| "capabilities".to_owned()).map_err(Message::Failed)
+}
+
+/// Keeps these capabilities and no other; `ambient` ones stay with a program of any user.
+fn keep(kept: CapabilitySet, ambient: bool) -> Result<(), Errno> {
+    let kept = capabilities(None)?.permitted.intersection(kept);
+    let inheritable = if ambient { kept } else { CapabilitySet::empty() };
+    set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })?;
+    for capability in inheritable.iter() {
+        configure_capability_in_ambient_set(capability, true)?;
+    }
+    Ok(())
 }
 
 fn basics(spec: &RunSpec) -> Result<(), Failure> {
@@ -159,6 +173,25 @@ fn basics(spec: &RunSpec) -> Result<(), Failure> {
     debug_assert!(!matches!(spec.privilege, Privilege::None { .. }), "run() refuses these");
     Ok(())
 }
+
+/// The names that [`crate::Ulimit`] may have.
+pub const ULIMITS: &[&str] = &[
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+];
 
 fn resource(name: &str) -> Option<u32> {
     Some(match name {

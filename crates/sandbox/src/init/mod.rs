@@ -13,6 +13,9 @@ mod root;
 mod stubs;
 mod tree;
 
+pub use child::ULIMITS;
+pub use tree::INSECURE_DEVICES;
+
 /// Under which name (argument zero) the program is the outer process of a sandbox.
 pub(crate) const NAME: &str = "strake-sandbox-init";
 

@@ -15,8 +15,8 @@ use super::fsys::{INERT, attach, attach_to_host, clone_of_host, find, freeze, ma
 use super::root::{Root, is_covered};
 use super::stubs::{self, Kind};
 use crate::overlay;
-use crate::spec::{Mount, MountSource, RunSpec};
-use crate::sys::mount::make_readonly;
+use crate::spec::{BindLimits, Mount, MountSource, RunSpec, Security};
+use crate::sys::mount::{make_readonly, restrict};
 use crate::sys::process::unshare;
 use crate::{Privilege, identity, wire};
 use wire::{Failure, Step};
@@ -43,6 +43,10 @@ const MASKED: &[&str] = &[
 const READONLY: &[&str] =
     &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// Devices of the host that a run without limits gets, where they are there; loop devices as well.
+pub const INSECURE_DEVICES: &[&str] =
+    &["/dev/kmsg", "/dev/cuse", "/dev/fuse", "/dev/kvm", "/dev/net/tun", "/dev/loop-control"];
+
 /// Moves this process into a mount namespace of its own in which the tree is `/`.
 pub(super) fn set_up(spec: &RunSpec, root: &Root) -> Result<(), Failure> {
     unshare(UnshareFlags::NEWNS).step(|| "new mount namespace".to_owned())?;
@@ -55,17 +59,44 @@ pub(super) fn set_up(spec: &RunSpec, root: &Root) -> Result<(), Failure> {
     let fd = root.as_fd();
     mount_proc(fd)?;
     mount_dev(fd, spec).step(|| "set up /dev".to_owned())?;
-    mount_sys(fd).step(|| "set up /sys".to_owned())?;
-    sources.attach(fd, spec)?;
-    for path in MASKED {
-        mask(fd, path).step(|| format!("hide {path}"))?;
+    mount_sys(fd, spec.security).step(|| "set up /sys".to_owned())?;
+    if spec.security == Security::Insecure {
+        insecure_devices(fd).step(|| "devices of the host".to_owned())?;
     }
-    for path in READONLY {
-        freeze(fd, path).step(|| format!("make {path} read-only"))?;
+    sources.attach(fd, spec)?;
+    if spec.security == Security::Sandbox {
+        hide(fd)?;
     }
     pivot_root(".", ".").step(|| "change the root".to_owned())?;
     unmount(".", UnmountFlags::DETACH).step(|| "leave the old root".to_owned())?;
     chdir("/").step(|| "enter the new root".to_owned())
+}
+
+fn hide(root: BorrowedFd<'_>) -> Result<(), Failure> {
+    for path in MASKED {
+        mask(root, path).step(|| format!("hide {path}"))?;
+    }
+    for path in READONLY {
+        freeze(root, path).step(|| format!("make {path} read-only"))?;
+    }
+    Ok(())
+}
+
+/// Shows the devices that an unlimited run may use, as far as the host has them.
+fn insecure_devices(root: BorrowedFd<'_>) -> Result<(), Errno> {
+    let loops = (0..64).map(|number| format!("/dev/loop{number}"));
+    for path in INSECURE_DEVICES.iter().map(|it| (*it).to_owned()).chain(loops) {
+        let path = Path::new(&path);
+        match clone_of_host(path) {
+            Ok(node) => {
+                stubs::ensure(root, path, Kind::File, &mut Vec::new())?;
+                attach(root, &node, path)?;
+            }
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
 }
 
 fn mount_proc(root: BorrowedFd<'_>) -> Result<(), Failure> {
@@ -113,16 +144,21 @@ fn mount_dev(root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Errno> {
 }
 
 /// A fresh sysfs needs a network namespace of one's own; else the host's is shown.
-fn mount_sys(root: BorrowedFd<'_>) -> Result<(), Errno> {
-    let readonly = INERT.union(MountAttrFlags::MOUNT_ATTR_RDONLY);
-    if let Ok(sys) = make("sysfs", &[], readonly) {
+fn mount_sys(root: BorrowedFd<'_>, security: Security) -> Result<(), Errno> {
+    let flags = match security {
+        Security::Sandbox => INERT.union(MountAttrFlags::MOUNT_ATTR_RDONLY),
+        Security::Insecure => INERT,
+    };
+    if let Ok(sys) = make("sysfs", &[], flags) {
         attach(root, &sys, Path::new("/sys"))?;
-        let _other_hierarchy = make("cgroup2", &[], readonly)
+        let _other_hierarchy = make("cgroup2", &[], flags)
             .and_then(|groups| attach(root, &groups, Path::new("/sys/fs/cgroup")));
         return Ok(());
     }
     let sys = clone_of_host(Path::new("/sys"))?;
-    make_readonly(sys.as_fd())?;
+    if security == Security::Sandbox {
+        make_readonly(sys.as_fd())?;
+    }
     attach(root, &sys, Path::new("/sys"))
 }
 
@@ -192,10 +228,11 @@ impl Sources {
         }
         for (mount, tree) in spec.mounts.iter().zip(&self.trees) {
             let target = &mount.target;
-            if is_covered(target) {
+            // Missing still where an earlier mount, or one of the fresh file systems, lies above.
+            if is_covered(target) || matches!(find(root, target), Err(Errno::NOENT)) {
                 let kind = kind_of(tree).step(|| format!("mount for {}", target.display()))?;
                 stubs::ensure(root, target, kind, &mut Vec::new())
-                    .step(|| format!("create {}", target.display()))?;
+                    .step(|| format!("create {} for a mount", target.display()))?;
             }
             attach(root, tree, target).step(|| format!("mount on {}", target.display()))?;
         }
@@ -245,10 +282,11 @@ fn secret(spec: &RunSpec, mount: &Mount, path: &Path) -> Option<std::io::Result<
 
 fn open_source(mount: &Mount, discard: &Path) -> std::io::Result<OwnedFd> {
     match &mount.source {
-        MountSource::Bind { path, readonly } => {
+        MountSource::Bind { path, readonly, limits } => {
             let tree = clone_of_host(path)?;
-            if *readonly {
-                make_readonly(tree.as_fd())?;
+            let attributes = attributes(*readonly, *limits);
+            if !attributes.is_empty() {
+                restrict(tree.as_fd(), attributes.bits().into())?;
             }
             Ok(tree)
         }
@@ -261,6 +299,16 @@ fn open_source(mount: &Mount, discard: &Path) -> std::io::Result<OwnedFd> {
         MountSource::BindOverlay { lower } => discarding(lower, discard),
         MountSource::SecretFile { .. } => Err(Errno::INVAL.into()),
     }
+}
+
+fn attributes(readonly: bool, limits: BindLimits) -> MountAttrFlags {
+    let BindLimits { nodev, nosuid, noexec } = limits;
+    let mut flags = MountAttrFlags::empty();
+    flags.set(MountAttrFlags::MOUNT_ATTR_RDONLY, readonly);
+    flags.set(MountAttrFlags::MOUNT_ATTR_NODEV, nodev);
+    flags.set(MountAttrFlags::MOUNT_ATTR_NOSUID, nosuid);
+    flags.set(MountAttrFlags::MOUNT_ATTR_NOEXEC, noexec);
+    flags
 }
 
 /// Shows a file or directory so that writes to it go to `discard`.

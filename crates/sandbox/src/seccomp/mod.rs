@@ -6,6 +6,7 @@
 mod refused;
 mod watched;
 
+use crate::spec::Security;
 use crate::sys::seccomp::Instruction;
 
 const LOAD: u16 = 0x20;
@@ -60,14 +61,17 @@ const ARCH_32: u32 = 0x4000_0028;
 #[cfg(target_arch = "riscv64")]
 const ARCH_32: u32 = 0xc000_00f3;
 
-/// Returns the filter of every RUN; with `identity`, calls about users and owners are handed to the
-/// listener.
-pub(crate) fn filter(identity: bool) -> Vec<Instruction> {
-    let mut native = refused::native();
+/// Returns the filter of a RUN; with `identity`, calls about users and owners are handed to the
+/// listener. Nothing is refused where the RUN is insecure.
+pub(crate) fn filter(security: Security, identity: bool) -> Vec<Instruction> {
+    let (mut native, narrow) = match security {
+        Security::Sandbox => (refused::native(), refused::narrow()),
+        Security::Insecure => (Vec::new(), Vec::new()),
+    };
     if identity {
         native.extend(watched::rules());
     }
-    let (native, narrow) = (section(&native, true), section(&refused::narrow(), false));
+    let (native, narrow) = (section(&native, true), section(&narrow, false));
     let mut program = vec![
         statement(LOAD, OFFSET_ARCH),
         // Not native: skip the native section by falling into the long jump below.

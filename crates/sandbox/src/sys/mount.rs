@@ -15,9 +15,14 @@ struct MountAttr {
     userns_fd: u64,
 }
 
-/// Makes a mount, and all mounts below it, read-only. See mount_setattr(2).
+/// Makes a mount, and all mounts below it, read-only.
 pub(crate) fn make_readonly(mount: BorrowedFd<'_>) -> Result<(), Errno> {
-    let attr = MountAttr { set: libc::MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, userns_fd: 0 };
+    restrict(mount, libc::MOUNT_ATTR_RDONLY)
+}
+
+/// Sets attributes of a mount, and of all mounts below it. See mount_setattr(2).
+pub(crate) fn restrict(mount: BorrowedFd<'_>, set: u64) -> Result<(), Errno> {
+    let attr = MountAttr { set, clear: 0, propagation: 0, userns_fd: 0 };
     // SAFETY: the path is an empty C string and the size is that of the structure.
     let done = unsafe {
         libc::syscall(

@@ -176,3 +176,52 @@ fn the_privilege_is_what_can_be_had() {
     let it = TestBox::new(Who::Root).with(&["--privilege"]);
     assert_eq!(it.exec(&[]).stdout, if is_root() { "Root\n" } else { "SingleId\n" });
 }
+
+#[test]
+fn an_insecure_run_has_what_the_builder_has() {
+    for who in EVERYBODY {
+        let it = TestBox::new(who).with(&["--insecure"]);
+        let script = "mount -t tmpfs none /tmp && umount /tmp && hostname other && hostname
+            unshare -m true && grep -q CPU /proc/interrupts && echo unhidden";
+        let outcome = it.sh(script);
+        assert!(outcome.stdout.starts_with("other\n"), "{who:?} {outcome:?}");
+        assert!(outcome.stdout.ends_with("unhidden\n"), "{who:?} {outcome:?}");
+        it.assert_clean();
+    }
+}
+
+#[test]
+fn an_insecure_user_keeps_the_capabilities() {
+    let it = TestBox::new(Who::Root).with(&["--insecure", "--user", "1000:1000"]);
+    let caps = it.print("grep CapEff /proc/self/status; id -u");
+    assert!(caps.ends_with("ffff\n1000\n"), "{caps}");
+}
+
+#[test]
+fn limits_are_set() {
+    for who in EVERYBODY {
+        let it = TestBox::new(who).with(&["--ulimit", "nofile=100:200", "--ulimit", "core=0:0"]);
+        assert_eq!(it.print("ulimit -Sn; ulimit -Hn; ulimit -c"), "100\n200\n0\n", "{who:?}");
+    }
+    let it = TestBox::new(Who::User).with(&["--ulimit", "nofile=100:999999999999"]);
+    let outcome = it.sh("true");
+    assert!(outcome.stderr.contains("ulimit nofile: Operation not permitted"), "{outcome:?}");
+    let it = TestBox::new(Who::User).with(&["--ulimit", "fantasy=1:1"]);
+    assert!(it.sh("true").stderr.contains("ulimit fantasy"), "{outcome:?}");
+}
+
+#[test]
+fn mounts_lie_in_mounts() {
+    for who in EVERYBODY {
+        let it = TestBox::new(who);
+        fs::create_dir(it.path("rw")).unwrap();
+        it.write("one", "1\n");
+        let rw = format!("{}:/m", it.path("rw").display());
+        let file = format!("{}:/m/deep/file", it.path("one").display());
+        let it = it.with(&["--bind", &rw, "--bind-ro", &file, "--tmpfs", ":/m/t"]);
+        let it = it.with(&["--tmpfs", ":/m/t/er", "--secret", "x:/m/t/er/secret"]);
+        assert_eq!(it.print("cat /m/deep/file /m/t/er/secret; echo; ls /m"), "1\nx\ndeep\nt\n");
+        assert_eq!(it.changes(), Vec::<String>::new());
+        it.assert_clean();
+    }
+}

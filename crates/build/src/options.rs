@@ -1,0 +1,67 @@
+//! What a RUN gets from the command line, besides what is in the plan.
+
+use crate::ssh::SshAgent;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+use strake_sandbox::Ulimit;
+
+/// What a RUN gets from the command line.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// `--ssh`: agents by id, for `RUN --mount=type=ssh`.
+    pub ssh: BTreeMap<String, SshAgent>,
+    /// `--ulimit`.
+    pub ulimits: Vec<Ulimit>,
+    /// Host name; `BUILDKIT_SANDBOX_HOSTNAME`.
+    pub hostname: String,
+    /// What the ids of cache mounts are kept apart by; `BUILDKIT_CACHE_MOUNT_NS`.
+    pub cache_namespace: String,
+    /// `--allow`.
+    pub allow: Allow,
+    /// Folders with specifications of CDI devices; a later one wins.
+    pub cdi_folders: Vec<PathBuf>,
+    /// Where the kernel shows the interpreters of foreign programs.
+    pub binfmt: PathBuf,
+}
+
+/// BuildKit's host name for every RUN.
+pub const HOSTNAME: &str = "buildkitsandbox";
+
+impl RunOptions {
+    /// What holds where nothing is asked for.
+    pub fn standard() -> RunOptions {
+        RunOptions {
+            ssh: BTreeMap::new(),
+            ulimits: Vec::new(),
+            hostname: HOSTNAME.to_owned(),
+            cache_namespace: String::new(),
+            allow: Allow { network_host: true, insecure: false, devices: Devices::None },
+            cdi_folders: vec![PathBuf::from("/etc/cdi"), PathBuf::from("/var/run/cdi")],
+            binfmt: PathBuf::from("/proc/sys/fs/binfmt_misc"),
+        }
+    }
+}
+
+/// `--allow`: what a RUN may ask for beyond the sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allow {
+    /// `network.host`. The network of a RUN is the builder's anyway, unless that was changed.
+    pub network_host: bool,
+    /// `security.insecure`.
+    pub insecure: bool,
+    /// `device`.
+    pub devices: Devices,
+}
+
+/// `--allow device`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Devices {
+    /// None but those whose specification allows it.
+    None,
+    /// These, each `vendor/class` or `vendor/class=name`.
+    Named(BTreeSet<String>),
+    /// All.
+    All,
+}
