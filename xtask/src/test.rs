@@ -16,6 +16,7 @@ pub(crate) fn run() -> Result<(), String> {
         ("setfattr", "attr"),
         ("setcap", "libcap2-bin"),
         ("python3", "python3"),
+        ("ssh-agent", "openssh-client"),
     ])?;
     say("== formatting");
     program("cargo", &["fmt", "--all", "--check"])?;

@@ -85,9 +85,9 @@ pub enum StepError {
     #[error("{platform} programs cannot run on this {host} machine: {why}")]
     Foreign {
         /// The stage's platform.
-        platform: Platform,
+        platform: Box<Platform>,
         /// This machine's.
-        host: Platform,
+        host: Box<Platform>,
         /// What is missing.
         why: String,
     },

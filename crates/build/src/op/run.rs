@@ -147,7 +147,7 @@ fn interpreted(platform: &Platform, binfmt: &Path, tree: &Tree) -> Result<(), St
         }
         Foreign::Missing => "the kernel has no interpreter for them".to_owned(),
     };
-    Err(StepError::Foreign { platform: platform.clone(), host, why })
+    Err(StepError::Foreign { platform: Box::new(platform.clone()), host: Box::new(host), why })
 }
 
 /// What a RUN is made of.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -103,7 +103,10 @@ impl TestBox {
     }
 
     pub(crate) fn exec(&self, argv: &[&str]) -> Outcome {
-        let output = self.command(argv).output().unwrap();
+        // A program that was just copied may still be open in another test's fork.
+        let mut outputs = std::iter::repeat_with(|| self.command(argv).output());
+        let busy = |it: &std::io::Result<Output>| matches!(it, Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy);
+        let output = outputs.find(|it| !busy(it)).expect("it goes on for ever").unwrap();
         Outcome {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
