@@ -6,6 +6,7 @@ use crate::lex::Word;
 use crate::lower::{Scope, base_name, clean, join};
 use crate::problem::{Outcome, did_you_mean, error, error_hint};
 use std::collections::BTreeMap;
+use strake_diag::Diagnostic;
 use strake_plan::{CacheSharing, MountKind, RunMount, Source};
 
 /// A mount with all its options expanded.
@@ -31,9 +32,9 @@ const OPTIONS: &[(&str, &[&str], &[Kind])] = &[
     ("target", &["target", "dst", "destination"], ALL),
     ("source", &["source", "src"], &[Kind::Bind, Kind::Cache, Kind::Secret]),
     ("from", &["from"], &[Kind::Bind, Kind::Cache]),
-    ("readonly", &["readonly", "ro"], &[Kind::Bind, Kind::Cache]),
-    ("readwrite", &["readwrite", "rw"], &[Kind::Bind, Kind::Cache, Kind::Tmpfs]),
-    ("id", &["id"], &[Kind::Cache, Kind::Secret, Kind::Ssh]),
+    ("readonly", &["readonly", "ro"], &[Kind::Bind, Kind::Cache, Kind::Secret, Kind::Ssh]),
+    ("readwrite", &["readwrite", "rw"], ALL),
+    ("id", &["id"], ALL),
     ("sharing", &["sharing"], &[Kind::Cache]),
     ("size", &["size"], &[Kind::Tmpfs]),
     ("env", &["env"], &[Kind::Secret]),
@@ -44,17 +45,37 @@ const OPTIONS: &[(&str, &[&str], &[Kind])] = &[
 ];
 const ALL: &[Kind] = &[Kind::Bind, Kind::Cache, Kind::Tmpfs, Kind::Secret, Kind::Ssh];
 const FILES: &[Kind] = &[Kind::Cache, Kind::Secret, Kind::Ssh];
+/// What Docker accepts and gives no meaning.
+const WITHOUT_EFFECT: &[(&str, &[Kind])] = &[
+    ("id", &[Kind::Bind, Kind::Tmpfs]),
+    ("readonly", &[Kind::Secret, Kind::Ssh]),
+    ("readwrite", &[Kind::Secret, Kind::Ssh]),
+];
 const SWITCHES: &[&str] = &["readonly", "readwrite", "required"];
 
 impl Mount {
-    /// Finds what is wrong whatever the values: unknown options, a `from` with a variable.
-    pub(super) fn check(written: &Word) -> Outcome<()> {
-        for field in fields(&written.text) {
-            let (name, value) = split(&field);
+    /// Finds what is wrong whatever the values: unknown options, a `from` with a variable; and warns
+    /// of those that do nothing.
+    pub(super) fn check(written: &Word, problems: &mut Vec<Diagnostic>) -> Outcome<()> {
+        let all: Vec<(String, Option<String>)> =
+            fields(&written.text).iter().map(|it| split(it)).collect();
+        let types = all.iter().rev().find(|(name, _)| name == "type");
+        let kind = match types.and_then(|(_, value)| value.as_deref()) {
+            Some(value) => kind(value, written).ok(),
+            None => Some(Kind::Bind),
+        };
+        for (name, value) in all {
             if name == "type" {
                 continue;
             }
-            option_name(&name, written)?;
+            let (option, _) = option_name(&name, written)?;
+            let useless = |(it, kinds): &(&str, &[Kind])| {
+                *it == option && kind.is_some_and(|kind| kinds.contains(&kind))
+            };
+            if WITHOUT_EFFECT.iter().any(useless) {
+                let message = format!("--mount: `{name}` has no effect for this type of mount");
+                problems.push(Diagnostic::warning("useless-option", written.span, message));
+            }
             if name == "from" && value.as_deref().is_some_and(|it| it.contains('$')) {
                 let message = "from= of a mount cannot have variables";
                 let hint = "write `FROM $IMAGE AS name` and from=name";
@@ -95,6 +116,12 @@ impl Mount {
                 None if SWITCHES.contains(&option) => "true".to_owned(),
                 None => return Err(mount.invalid(format!("`{name}` has no value"))),
             };
+            // The last one of the two counts.
+            match option {
+                "readonly" => drop(mount.options.remove("readwrite")),
+                "readwrite" => drop(mount.options.remove("readonly")),
+                _ => {}
+            }
             mount.options.insert(option, value);
         }
         for option in mount.options.keys() {
@@ -114,7 +141,7 @@ impl Mount {
             Kind::Bind => self.bind(scope),
             Kind::Cache => self.cache(scope),
             Kind::Tmpfs => {
-                let size = self.get("size").map(|it| self.size(it)).transpose()?;
+                let size = self.written("size").map(|it| self.size(it)).transpose()?;
                 Ok(RunMount { target: self.target(scope)?, kind: MountKind::Tmpfs { size } })
             }
             Kind::Secret => self.secret(scope),
@@ -163,15 +190,16 @@ impl Mount {
             }
             Some(_) | None => None,
         };
-        let sharing = match self.get("sharing").unwrap_or("shared").to_ascii_lowercase().as_str() {
-            "shared" => CacheSharing::Shared,
-            "private" => CacheSharing::Private,
-            "locked" => CacheSharing::Locked,
-            other => {
-                let message = format!("sharing is shared, private or locked, not `{other}`");
-                return Err(self.invalid(message));
-            }
-        };
+        let sharing =
+            match self.written("sharing").unwrap_or("shared").to_ascii_lowercase().as_str() {
+                "shared" => CacheSharing::Shared,
+                "private" => CacheSharing::Private,
+                "locked" => CacheSharing::Locked,
+                other => {
+                    let message = format!("sharing is shared, private or locked, not `{other}`");
+                    return Err(self.invalid(message));
+                }
+            };
         let kind = MountKind::Cache {
             id,
             from,
@@ -226,24 +254,23 @@ impl Mount {
         Ok(target)
     }
 
+    /// A name or path; an empty one is none.
     fn get(&self, option: &str) -> Option<&str> {
-        self.options.get(option).map(String::as_str).filter(|it| !it.is_empty())
+        self.written(option).filter(|it| !it.is_empty())
     }
 
-    /// `readonly` and `readwrite` together, with what holds where neither is written.
+    fn written(&self, option: &str) -> Option<&str> {
+        self.options.get(option).map(String::as_str)
+    }
+
+    /// Whichever of `readonly` and `readwrite` is written last, and what holds where neither is.
     fn readonly(&self, default: bool) -> Outcome<bool> {
-        match (self.switch("readonly")?, self.switch("readwrite")?) {
-            (Some(readonly), Some(readwrite)) if readonly == readwrite => {
-                Err(self.invalid("readonly and readwrite contradict each other".to_owned()))
-            }
-            (Some(readonly), _) => Ok(readonly),
-            (None, Some(readwrite)) => Ok(!readwrite),
-            (None, None) => Ok(default),
-        }
+        let readwrite = self.switch("readwrite")?.map(|it| !it);
+        Ok(self.switch("readonly")?.or(readwrite).unwrap_or(default))
     }
 
     fn switch(&self, option: &str) -> Outcome<Option<bool>> {
-        match self.get(option) {
+        match self.written(option) {
             None => Ok(None),
             Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(Some(true)),
             Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(Some(false)),
@@ -252,7 +279,7 @@ impl Mount {
     }
 
     fn number(&self, option: &str, radix: u32) -> Outcome<Option<u32>> {
-        let Some(text) = self.get(option) else { return Ok(None) };
+        let Some(text) = self.written(option) else { return Ok(None) };
         let number = u32::from_str_radix(text, radix).ok().filter(|_| !text.starts_with('+'));
         match number {
             Some(number) => Ok(Some(number)),
@@ -281,7 +308,7 @@ impl Mount {
         }
     }
 
-    fn invalid(&self, message: String) -> Box<strake_diag::Diagnostic> {
+    fn invalid(&self, message: String) -> Box<Diagnostic> {
         error("invalid-mount", self.written.span, format!("--mount: {message}"))
     }
 }

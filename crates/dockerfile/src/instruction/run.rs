@@ -96,7 +96,7 @@ impl Run {
         };
         flag::apply(FLAGS, &mut run, &written.flags, "RUN", problems);
         for mount in &run.mounts {
-            Mount::check(mount)?;
+            Mount::check(mount, problems)?;
         }
         Ok(run)
     }

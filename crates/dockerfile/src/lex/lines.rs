@@ -51,6 +51,7 @@ pub(crate) fn read_lines(text: &str) -> Lines {
         text,
         at: if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 },
         directives_over: false,
+        shebang: false,
         above: Vec::new(),
         out: Lines {
             directives: Vec::new(),
@@ -63,6 +64,10 @@ pub(crate) fn read_lines(text: &str) -> Lines {
     let shebang = text[reader.at..].starts_with("#!");
     if shebang {
         reader.take();
+        reader.shebang = true;
+    }
+    if reader.other_syntax() {
+        return reader.out;
     }
     while let Some(physical) = reader.take() {
         if let Err(problem) = reader.line(physical) {
@@ -100,6 +105,8 @@ struct Reader<'a> {
     text: &'a str,
     at: usize,
     directives_over: bool,
+    /// The file begins with `#!`.
+    shebang: bool,
     above: Vec<Comment>,
     out: Lines,
 }
@@ -112,6 +119,28 @@ impl<'a> Reader<'a> {
             Physical { start: self.at, text: whole.trim_end_matches(['\r', '\n']), whole };
         self.at += whole.len();
         Some(physical)
+    }
+
+    /// `// syntax=..` and `{"syntax": ".."}` name a frontend for files that are no Dockerfiles.
+    /// True where it is not ours.
+    fn other_syntax(&mut self) -> bool {
+        let rest = &self.text[self.at..];
+        let hashed = rest.lines().map_while(|it| directive_parts(it, "#"));
+        if hashed.into_iter().any(|(name, _)| name == "syntax") {
+            return false;
+        }
+        let mut slashed = rest.lines().map_while(|it| directive_parts(it, "//"));
+        let found = slashed.find(|(name, _)| name == "syntax").map(|(_, value)| value);
+        let found = found.or_else(|| {
+            let object = rest.trim_start().starts_with('{');
+            let json = object.then(|| serde_json::from_str::<serde_json::Value>(rest).ok());
+            json.flatten()?.get("syntax")?.as_str().map(str::to_owned)
+        });
+        let first = rest.lines().next().unwrap_or_default();
+        let span = Span::new(self.at, self.at + first.len());
+        let Some(Err(problem)) = found.map(|it| check_syntax(&it, span)) else { return false };
+        self.out.problems.push(*problem);
+        true
     }
 
     fn line(&mut self, first: Physical<'a>) -> Outcome<()> {
@@ -131,6 +160,12 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let span = text.trimmed().whole();
+        if let Some(empty) = empty_continuations.first() {
+            let message = "an empty line within a continued one";
+            let hint = "take it out: such lines may become errors";
+            let problem = Diagnostic::warning("empty-continuation", *empty, message).hint(hint);
+            self.out.problems.push(problem);
+        }
         let heredocs = self.heredocs(&text, span);
         let extent = heredocs.iter().flatten().fold(span, |span, it| span.to(it.span));
         let above = std::mem::take(&mut self.above);
@@ -224,10 +259,15 @@ impl<'a> Reader<'a> {
 
     /// Whether the line is a parser directive; the first that is none ends them.
     fn directive(&mut self, line: Physical<'_>) -> Outcome<bool> {
-        let Some((name, value)) = directive_parts(line.text) else {
+        let Some((name, value)) = directive_parts(line.text, "#") else {
             self.directives_over = true;
             return Ok(false);
         };
+        if name == "escape" && self.shebang {
+            // BuildKit reads the others behind `#!`, but not this one.
+            self.comment(line);
+            return Ok(true);
+        }
         let span = line.span();
         if self.out.directives.iter().any(|it| it.name == name) {
             let message = format!("only one {name} parser directive can be used");
@@ -268,8 +308,8 @@ fn check_syntax(value: &str, span: Span) -> Outcome<()> {
 }
 
 /// Name and value of `# name=value`, if the name is known.
-fn directive_parts(line: &str) -> Option<(String, String)> {
-    let (name, value) = line.strip_prefix('#')?.split_once('=')?;
+fn directive_parts(line: &str, comment: &str) -> Option<(String, String)> {
+    let (name, value) = line.strip_prefix(comment)?.split_once('=')?;
     let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
     let known = matches!(name.as_str(), "escape" | "syntax" | "check");
     (known && !value.is_empty()).then(|| (name, value.to_owned()))

@@ -1,6 +1,6 @@
 //! What is asked for before there is a plan, and what is said about a request.
 
-use strake_diag::Source;
+use strake_diag::{Diagnostic, Source};
 use strake_dockerfile::{
     Dockerfile, NamedContext, Request, missing, parse, plan, unused_build_args,
 };
@@ -8,7 +8,7 @@ use strake_oci::Platform;
 
 fn file(text: &str) -> Dockerfile {
     let (file, problems) = parse(&Source::new("Dockerfile", text));
-    assert!(problems.is_empty(), "{problems:?}");
+    assert!(!problems.iter().any(Diagnostic::is_error), "{problems:?}");
     file
 }
 
