@@ -172,7 +172,7 @@ pub(crate) fn bound(
     let made = Prepared::new(engine, &copy)?.onto(engine, &Tree::stack(&[]), &[], now)?;
     fs_err::create_dir_all(dir)?;
     let options = PackOptions { compression: Compression::None, threads: engine.bench.threads };
-    let packed = strake_layer::pack(&made.changes, &options, dir)?;
+    let packed = strake_layer::pack(made.changes, &options, dir)?;
     let store = &engine.bench.store;
     let (form, name) = form(&engine.bench.privilege);
     if let Some(found) = store.snapshot(name, &packed.diff_id) {

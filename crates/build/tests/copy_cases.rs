@@ -250,7 +250,7 @@ fn tar(entries: &str) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let options =
         strake_layer::PackOptions { compression: strake_layer::Compression::Gzip(1), threads: 1 };
-    fs::read(strake_layer::pack(&changes, &options, dir.path()).unwrap().file).unwrap()
+    fs::read(strake_layer::pack(changes.to_vec(), &options, dir.path()).unwrap().file).unwrap()
 }
 
 /// A stack of one layer; its regular files are written below `folder`.

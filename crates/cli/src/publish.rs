@@ -163,7 +163,7 @@ impl Publisher<'_> {
     fn into(
         &self,
         sink: &Sink,
-        write: impl FnOnce(&mut dyn Write) -> Result<(), ExportError>,
+        write: impl Fn(&mut dyn Write) -> Result<(), ExportError>,
     ) -> Result<(), Failure> {
         let cancel = &self.bench.cancel;
         // Buffered on this side too: asking costs a system call.

@@ -13,6 +13,7 @@ use std::{
     ffi::{CString, OsStr},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// As many links as Linux follows in one path.
@@ -21,7 +22,7 @@ const MAX_LINKS: usize = 255;
 /// A directory on this machine whose files can be copied into an image.
 #[derive(Debug)]
 pub struct Context {
-    root: PathBuf,
+    root: Arc<Path>,
     root_fd: OwnedFd,
     patterns: Patterns,
     index: StatIndex,
@@ -53,7 +54,7 @@ impl Context {
                 _ => ContextError::unreadable(directory, errno),
             })?;
         let patterns = Patterns::new(&ignore.map(read_patterns).unwrap_or_default())?;
-        Ok(Context { root: directory.to_owned(), root_fd, patterns, index: StatIndex::none() })
+        Ok(Context { root: directory.into(), root_fd, patterns, index: StatIndex::none() })
     }
 
     /// Lets hashes be looked up in, and noted for, a stat index. Without it every file is read.
@@ -73,13 +74,17 @@ impl Context {
     }
 
     /// The directory.
-    pub fn root(&self) -> &Path {
+    pub fn root(&self) -> &Arc<Path> {
         &self.root
     }
 
     /// Where an entry is on this machine.
     pub fn file(&self, path: &[u8]) -> PathBuf {
-        if path.is_empty() { self.root.clone() } else { self.root.join(OsStr::from_bytes(path)) }
+        if path.is_empty() {
+            self.root.to_path_buf()
+        } else {
+            self.root.join(OsStr::from_bytes(path))
+        }
     }
 
     /// Whether the ignore rules leave a path out, be it there or not.

@@ -4,7 +4,7 @@ use crate::ExportError;
 use fs_err::{self as fs, File, OpenOptions};
 use std::{
     ffi::OsString,
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, Read, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -12,10 +12,11 @@ use std::{
 /// Writes `dest` by way of a hidden neighbour, which takes its name once everything is on disk.
 ///
 /// The neighbour's name is always the same, so that one left by a killed process is used up by the
-/// next export; two exports to one name take turns. Pipes and devices are written to directly.
+/// next export; two exports to one name take turns. Pipes and devices are written to directly. A file
+/// that holds these bytes already is left as it is: to compare is quicker than to bring to disk.
 pub fn write_file(
     dest: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<(), ExportError>,
+    write: impl Fn(&mut dyn Write) -> Result<(), ExportError>,
 ) -> Result<(), ExportError> {
     let special = fs::metadata(dest).is_ok_and(|it| !it.is_file() && !it.is_dir());
     if special {
@@ -32,6 +33,9 @@ pub fn write_file(
     }
     // A symlink stays, and what it points at is replaced.
     let dest = &fs::canonicalize(dest).unwrap_or_else(|_| dest.to_owned());
+    if holds(dest, &write) {
+        return Ok(());
+    }
     let temporary = neighbour(dest);
     let file = claim(&temporary)?;
     let written = fill(&file, write).and_then(|()| Ok(fs::rename(&temporary, dest)?));
@@ -40,6 +44,34 @@ pub fn write_file(
         drop(fs::remove_file(&temporary));
     }
     written
+}
+
+/// Whether the file is what `write` writes. Whatever goes wrong shows when it is written.
+fn holds(dest: &Path, write: impl Fn(&mut dyn Write) -> Result<(), ExportError>) -> bool {
+    let Ok(file) = File::open(dest) else { return false };
+    let mut expected = Expected { file, buffer: vec![0; 256 << 10] };
+    write(&mut expected).is_ok() && matches!(expected.file.read(&mut [0]), Ok(0))
+}
+
+/// A file that is compared with what is written to it.
+struct Expected {
+    file: File,
+    buffer: Vec<u8>,
+}
+
+impl Write for Expected {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = bytes.len().min(self.buffer.len());
+        self.file.read_exact(&mut self.buffer[..length])?;
+        if self.buffer[..length] != bytes[..length] {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// `.NAME.strake.tmp` in the same folder.
@@ -106,6 +138,24 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(fs_err::read(&dest).unwrap(), b"first");
         assert_eq!(names(dir.path()), ["out.tar"]);
+    }
+
+    #[test]
+    fn a_file_that_holds_the_bytes_is_left_as_it_is() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("out.tar");
+        let inode = || fs_err::metadata(&dest).unwrap().ino();
+        let write = |text: &'static [u8]| write_file(&dest, |it| Ok(it.write_all(text)?)).unwrap();
+        write(b"the bytes");
+        let first = inode();
+        write(b"the bytes");
+        assert_eq!(inode(), first);
+        for other in [&b"the byte"[..], b"the bytes and more", b"other bytes", b""] {
+            fs_err::write(&dest, b"the bytes").unwrap();
+            write(other);
+            assert_eq!(fs_err::read(&dest).unwrap(), other);
+        }
     }
 
     #[test]

@@ -187,7 +187,8 @@ fn a_link_whose_first_name_is_gone_becomes_the_file() {
     });
     let top = lab.layer(1, |it| file(it, ".wh.z", 0o600, 0, b""));
     let out = lab.path("root.tar");
-    write_file(&out, |it| tar(&lab.image(&[], vec![base, top]), it)).unwrap();
+    let image = lab.image(&[], vec![base, top]);
+    write_file(&out, |it| tar(&image, it)).unwrap();
     assert_eq!(python_listing(&out), "a f 644 0 content\nb h 644 0 a\n");
 }
 

@@ -13,6 +13,7 @@ use crate::{
     unit::{Unit, units},
 };
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     thread,
@@ -131,14 +132,14 @@ pub enum PackError {
 }
 
 /// Writes the layer that `changes` make, in their order, to a new file in `dir`.
-pub fn pack(changes: &[Change], options: &PackOptions, dir: &Path) -> Result<Packed, PackError> {
+pub fn pack(changes: Vec<Change>, options: &PackOptions, dir: &Path) -> Result<Packed, PackError> {
     pack_knowing(changes, options, dir, &Known::default())
 }
 
 /// As [`pack`], and with the same bytes, but what `previous` has in common with the layer is taken from
 /// there. `previous` must have been packed with the same compression.
 pub fn repack(
-    changes: &[Change],
+    changes: Vec<Change>,
     options: &PackOptions,
     dir: &Path,
     previous: Previous<'_>,
@@ -151,7 +152,7 @@ pub fn repack(
 }
 
 fn pack_knowing(
-    changes: &[Change],
+    changes: Vec<Change>,
     options: &PackOptions,
     dir: &Path,
     known: &Known<'_>,
@@ -160,15 +161,15 @@ fn pack_knowing(
     let file = tempfile::Builder::new().prefix("layer-").tempfile_in(dir).map_err(failed)?;
     let PackOptions { compression, threads } = *options;
     let options = PackOptions { compression, threads: threads.max(1) };
-    let skipped = known.skipped(changes);
-    let (index, written) = thread::scope(|scope| {
+    let skipped = known.skipped(&changes);
+    let (assembled, written) = thread::scope(|scope| {
         let (blocks, blob) = blob::writer(scope, &options, known, &skipped, file.as_file());
-        let index = assemble(changes, &options, known, skipped.units, blocks);
-        (index, blob.join())
+        let assembled = assemble(&changes, &options, known, skipped.units, blocks);
+        (assembled, blob.join())
     });
     // Where both failed, the reader stopped because the writer did.
     let written = written.map_err(failed)?;
-    let (index, tar) = index?;
+    let (contents, files, tar) = assembled?;
     let diff_id = DiffId(tar.digest);
     let media_type = match compression {
         Compression::None => media_type::OCI_LAYER,
@@ -180,7 +181,7 @@ fn pack_knowing(
         diff_id,
         descriptor: Descriptor::new(media_type, digest, written.size),
         compression,
-        index,
+        index: Index { entries: entries(changes, contents), files },
         blocks: blob::blocks(tar, written),
         file: file.into_temp_path().keep().map_err(|it| failed(it.error))?,
     })
@@ -193,7 +194,7 @@ fn assemble(
     known: &Known<'_>,
     skipped: usize,
     mut blocks: blob::Tar,
-) -> Result<(Index, blob::HashedTar), PackError> {
+) -> Result<(Contents, KeptFiles, blob::HashedTar), PackError> {
     let compression = options.compression;
     let mut assembly = Assembly::new(changes.len());
     units(changes).take(skipped).for_each(|unit| assembly.add_unread(&unit));
@@ -217,12 +218,25 @@ fn assemble(
     })?;
     let end = load::Loader::new(compression, &pool, known).end();
     blocks.write_end(end, &pool);
-    Ok((assembly.index, blocks.finish()))
+    Ok((assembly.contents, assembly.files, blocks.finish()))
 }
 
-/// The index in the making.
+/// The index's entries: all but the root, which has none in a layer.
+fn entries(changes: Vec<Change>, contents: Contents) -> Vec<IndexEntry> {
+    let entries = changes.into_iter().zip(contents).filter(|(change, _)| !is_root(change));
+    entries.map(|(change, content)| IndexEntry { entry: change.entry, content }).collect()
+}
+
+/// Of each change.
+type Contents = Vec<Option<ContentHash>>;
+
+/// As in [`Index::files`].
+type KeptFiles = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What the index is made of.
 struct Assembly {
-    index: Index,
+    contents: Contents,
+    files: KeptFiles,
     /// The content hash of the large file whose pieces are coming, and its content if that is kept.
     hasher: blake3::Hasher,
     kept: Option<Vec<u8>>,
@@ -230,24 +244,17 @@ struct Assembly {
 
 impl Assembly {
     fn new(entries: usize) -> Assembly {
-        let index = Index { entries: Vec::with_capacity(entries), ..Index::default() };
-        Assembly { index, hasher: blake3::Hasher::new(), kept: None }
+        let contents = Vec::with_capacity(entries);
+        Assembly { contents, files: BTreeMap::new(), hasher: blake3::Hasher::new(), kept: None }
     }
 
     /// Notes what a unit holds of which all is known.
     fn add_unread(&mut self, unit: &Unit<'_>) {
-        let mut push = |change: &Change, content| {
-            if !is_root(change) {
-                self.index.entries.push(IndexEntry { entry: change.entry.clone(), content });
-            }
-        };
         match unit {
-            Unit::Entries(changes) => {
-                changes.iter().for_each(|it| push(it, known_content(it)));
-            }
+            Unit::Entries(changes) => self.contents.extend(changes.iter().map(known_content)),
             Unit::Piece { change, offset, length } => {
                 if Unit::is_last_piece(change, *offset, *length) {
-                    push(change, known_content(change));
+                    self.contents.push(known_content(change));
                 }
             }
         }
@@ -257,15 +264,9 @@ impl Assembly {
     fn add(&mut self, loaded: Loaded<'_>) -> Result<load::Block, PackError> {
         let Loaded { unit, block, contents, kept } = loaded;
         match unit {
-            Unit::Entries(changes) => {
-                let entries = changes.iter().zip(contents).filter(|(it, _)| !is_root(it));
-                self.index.entries.extend(
-                    entries.map(|(change, content)| IndexEntry {
-                        entry: change.entry.clone(),
-                        content,
-                    }),
-                );
-                self.index.files.extend(kept);
+            Unit::Entries(_) => {
+                self.contents.extend(contents);
+                self.files.extend(kept);
             }
             Unit::Piece { change, offset, length } => {
                 self.add_piece(change, offset, length, &block)?;
@@ -292,15 +293,13 @@ impl Assembly {
         if Unit::is_last_piece(change, offset, length) {
             let content = ContentHash(self.hasher.finalize().into());
             load::check_content(change, content)?;
-            let entry = change.entry.clone();
-            self.index.entries.push(IndexEntry { entry, content: Some(content) });
-            self.index.files.extend(self.kept.take().map(|it| (path.clone(), it)));
+            self.contents.push(Some(content));
+            self.files.extend(self.kept.take().map(|it| (path.clone(), it)));
         }
         Ok(())
     }
 }
 
-/// The root has no entry in a layer.
 fn is_root(change: &Change) -> bool {
     change.entry.path.is_empty() && change.entry.kind == (Kind::Directory { opaque: false })
 }

@@ -33,7 +33,7 @@ impl Filter {
         // itself as long as it has not been kept.
         let mut above: Vec<(Vec<u8>, Matched, Matched, Option<Found>)> = Vec::new();
         for (at, found) in entries.into_iter().enumerate() {
-            let path = below(base, &found.entry.path);
+            let path = below(base, &found.entry.path).to_vec();
             if at == 0 && path.is_empty() {
                 kept.push(found);
                 continue;
@@ -75,11 +75,11 @@ impl Filter {
 }
 
 /// The path of an entry below the directory that is copied.
-pub(super) fn below(base: &[u8], path: &[u8]) -> Vec<u8> {
-    if base.is_empty() || path.len() <= base.len() {
-        return if base.is_empty() { path.to_vec() } else { Vec::new() };
+pub(super) fn below<'a>(base: &[u8], path: &'a [u8]) -> &'a [u8] {
+    if base.is_empty() {
+        return path;
     }
-    path[base.len() + 1..].to_vec()
+    path.get(base.len() + 1..).unwrap_or_default()
 }
 
 fn is_below(path: &[u8], directory: &[u8]) -> bool {

@@ -77,7 +77,7 @@ impl Copy<'_> {
             return self.put_file(picked, number, top, target, destination);
         }
         for found in &picked.entries[1..] {
-            let path = join(&target, &below(&picked.base, &found.entry.path));
+            let path = join(&target, below(&picked.base, &found.entry.path));
             if is_directory(&found.entry) {
                 self.put_directory(found, path, destination)?;
             } else {
@@ -86,7 +86,7 @@ impl Copy<'_> {
         }
         // Last, for what is put into a directory changes its time.
         for found in picked.entries[1..].iter().filter(|found| is_directory(&found.entry)) {
-            let path = join(&target, &below(&picked.base, &found.entry.path));
+            let path = join(&target, below(&picked.base, &found.entry.path));
             destination.update(&path, |entry| entry.mtime = found.entry.mtime);
         }
         let time = if picked.fresh { self.now } else { top.entry.mtime };
@@ -192,6 +192,10 @@ impl Copy<'_> {
         Ok(match &found.origin {
             Origin::Nothing => Body::Empty,
             Origin::Path(path) => file_body(path.clone(), found.content),
+            Origin::Context(root) => {
+                let path = root.join(OsStr::from_bytes(&found.entry.path));
+                file_body(Arc::new(path), found.content)
+            }
             Origin::Bytes(bytes) => Body::Bytes(bytes.clone()),
             Origin::Layer(layer) => {
                 let folder =

@@ -28,24 +28,36 @@ impl Selection {
                 records.push((shown(&picked.name), pinned.clone()));
                 continue;
             }
-            let mut groups: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-            let mut first_names: BTreeMap<Group, Vec<u8>> = BTreeMap::new();
-            for (at, found) in picked.entries.iter().enumerate() {
-                let path = below(&picked.base, &found.entry.path);
-                let group = &path[..prefix(&path, depth)];
-                let first = found
-                    .group
-                    .map(|group| first_names.entry(group).or_insert_with(|| path.clone()).clone());
-                let bytes = groups.entry(join(&picked.name, group)).or_default();
-                part(&path, bytes);
-                self.describe(picked, at, found, first.as_deref(), bytes);
-            }
+            let groups = self.groups(picked, depth);
             records.extend(groups.into_iter().map(|(name, bytes)| {
                 let name = if name.is_empty() { ".".to_owned() } else { shown(&name) };
                 (name, Digest::of(&bytes).hex())
             }));
         }
         records
+    }
+
+    /// What describes the entries, by the first `depth` components of their paths.
+    fn groups(&self, picked: &Picked, depth: usize) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut groups: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        let mut first_names: BTreeMap<Group, &[u8]> = BTreeMap::new();
+        // The group of the last entry: in walking order it hardly ever changes.
+        let (mut last, mut bytes) = (&b""[..], Vec::new());
+        for (at, found) in picked.entries.iter().enumerate() {
+            let path = below(&picked.base, &found.entry.path);
+            let group = &path[..prefix(path, depth)];
+            if group != last && at > 0 {
+                groups.entry(join(&picked.name, last)).or_default().append(&mut bytes);
+            }
+            last = group;
+            let first = found.group.map(|group| *first_names.entry(group).or_insert(path));
+            part(path, &mut bytes);
+            self.describe(picked, at, found, first, &mut bytes);
+        }
+        if !picked.entries.is_empty() {
+            groups.entry(join(&picked.name, last)).or_default().append(&mut bytes);
+        }
+        groups
     }
 
     /// The greatest number of components that keeps the records few.

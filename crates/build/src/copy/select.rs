@@ -8,7 +8,9 @@ use super::{
     source::{Found, Origin, SourceTree, is_directory, not_found},
     split,
 };
-use std::{collections::BTreeMap, io::Read, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap, ffi::OsStr, io::Read, os::unix::ffi::OsStrExt, path::PathBuf, sync::Arc,
+};
 use strake_context::{BadPattern, glob_match, has_wildcard};
 use strake_layer::{Entry, Kind};
 use strake_plan::{CopyOp, CopySource, HeredocFile, Source, Unpack};
@@ -111,7 +113,7 @@ fn pick(
         let found = one(source, &path, &filter)?
             .or_else(|real| not_found(source, &path, &real).and_then(Err))?;
         let below = super::filter::below(&base, &path);
-        if is_directory(&found.entries[0].entry) || !filter.excludes(&below) {
+        if is_directory(&found.entries[0].entry) || !filter.excludes(below) {
             picked.push(found);
         }
     }
@@ -227,12 +229,18 @@ fn heredoc(file: &HeredocFile) -> Picked {
 }
 
 fn archive(picked: &Picked) -> Result<Option<PathBuf>, CopyError> {
-    let Origin::Path(path) = &picked.entries[0].origin else {
-        return Ok(None);
+    let path = match &picked.entries[0] {
+        Found { origin: Origin::Path(path), .. } => path.to_path_buf(),
+        Found { origin: Origin::Context(root), entry, .. } => {
+            root.join(OsStr::from_bytes(&entry.path))
+        }
+        Found { origin: Origin::Nothing | Origin::Layer(_) | Origin::Bytes(_), .. } => {
+            return Ok(None);
+        }
     };
     let mut head = Vec::new();
-    fs_err::File::open(path.as_path())?.take(ARCHIVE_HEAD).read_to_end(&mut head)?;
-    Ok(strake_layer::is_archive(&head).then(|| path.as_path().to_owned()))
+    fs_err::File::open(&path)?.take(ARCHIVE_HEAD).read_to_end(&mut head)?;
+    Ok(strake_layer::is_archive(&head).then_some(path))
 }
 
 impl Picked {

@@ -1,7 +1,11 @@
 //! Where files are copied from: a context on disk, or a stage's merged tree.
 
 use super::{CopyError, shown};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use strake_context::Context;
 use strake_layer::{ContentHash, Entry, Kind, Node, Tree};
 
@@ -37,8 +41,10 @@ pub(super) type Group = (u64, u64);
 pub(super) enum Origin {
     /// Nowhere: it has none.
     Nothing,
-    /// In the context.
+    /// Here.
     Path(Arc<PathBuf>),
+    /// Below a context's directory, at [`Entry::path`].
+    Context(Arc<Path>),
     /// Below the folder of a layer, at [`Entry::path`].
     Layer(usize),
     /// In memory.
@@ -144,7 +150,7 @@ fn from_context(context: &Context, entry: strake_context::Entry) -> Found {
     Found {
         content: None,
         origin: match kind {
-            Kind::File { size } if size > 0 => Origin::Path(Arc::new(context.file(&entry.path))),
+            Kind::File { size } if size > 0 => Origin::Context(Arc::clone(context.root())),
             _ => Origin::Nothing,
         },
         group: linked.then_some(entry.inode),

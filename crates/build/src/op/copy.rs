@@ -51,7 +51,7 @@ impl<'a> Prepared<'a> {
     }
 
     pub(crate) fn run(
-        &self,
+        self,
         engine: &Engine<'_>,
         state: &State,
         earlier: Option<&strake_cache::EarlierLayer>,
@@ -69,7 +69,7 @@ impl<'a> Prepared<'a> {
 
     /// The changes that the copy makes to `below`.
     pub(crate) fn onto(
-        &self,
+        self,
         engine: &Engine<'_>,
         below: &Tree,
         names: &[ImageLayer],

@@ -40,9 +40,8 @@ pub(crate) fn execute(
         }
         Op::Copy(op) => {
             let prepared = copy::Prepared::new(engine, op)?;
-            cached(engine, at, state, &prepared.records(), |earlier| {
-                prepared.run(engine, state, earlier)
-            })
+            let records = prepared.records();
+            cached(engine, at, state, &records, move |earlier| prepared.run(engine, state, earlier))
         }
         Op::Workdir(op) => cached(engine, at, state, &[], |_| workdir::run(engine, op, state)),
         Op::Config => unreachable!("the engine handles metadata itself"),
@@ -155,9 +154,9 @@ fn store(
     let options = PackOptions { compression: bench.compression, threads: bench.threads };
     let packed = match &place.earlier {
         Some(EarlierLayer { blob, blocks, now: _ }) => {
-            strake_layer::repack(&changes, &options, dir.path(), Previous { blob, blocks })?
+            strake_layer::repack(changes, &options, dir.path(), Previous { blob, blocks })?
         }
-        None => strake_layer::pack(&changes, &options, dir.path())?,
+        None => strake_layer::pack(changes, &options, dir.path())?,
     };
     let content = ContentId(strake_layer::content_id(&packed.index, Some(window)));
     if let Some(equal) = bench.store.equal_layer(state.root, content)

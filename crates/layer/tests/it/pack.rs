@@ -30,7 +30,9 @@ fn bytes_do_not_depend_on_threads() {
     changes.extend((0..2000).map(|it| file(&format!("many-{it}"), &vec![it as u8; it * 7 % 900])));
     for (compression, media_type) in ALL {
         let blobs: Vec<_> = [1, 2, 4, 8]
-            .map(|threads| pack(&changes, &PackOptions { compression, threads }, folder.path()))
+            .map(|threads| {
+                pack(changes.to_vec(), &PackOptions { compression, threads }, folder.path())
+            })
             .into_iter()
             .map(Result::unwrap)
             .map(|it| (it.diff_id, std::fs::read(&it.file).unwrap(), it))
@@ -129,7 +131,7 @@ fn a_file_of_another_size_is_an_error_that_names_it() {
             let mut change = change("it", Kind::File { size: announced }, 0o644);
             change.body = Body::Path(Arc::new(source.clone()));
             let options = PackOptions { compression: Compression::Gzip(6), threads: 2 };
-            let error = pack(&[change], &options, folder.path()).unwrap_err();
+            let error = pack(vec![change], &options, folder.path()).unwrap_err();
             assert!(error.to_string().starts_with(&source.display().to_string()), "{error}");
             assert!(
                 matches!(error, PackError::SizeChanged { expected, .. } if expected == announced)
@@ -143,7 +145,7 @@ fn a_file_of_another_size_is_an_error_that_names_it() {
 fn what_cannot_be_packed_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let options = PackOptions { compression: Compression::None, threads: 2 };
-    let error = |change| pack(&[change], &options, folder.path()).unwrap_err();
+    let error = |change| pack(vec![change], &options, folder.path()).unwrap_err();
     assert!(matches!(error(file("a/.wh.b", b"")), PackError::ReservedName { .. }));
     for path in ["/a", "a/", "a//b", "../a", "a/../b", "./a", "a\0b", ""] {
         assert!(matches!(error(file(path, b"")), PackError::InvalidPath { .. }), "{path}");
@@ -157,7 +159,7 @@ fn what_cannot_be_packed_is_an_error() {
     let mut short = file("a", b"x");
     short.body = Body::Empty;
     assert!(matches!(error(short), PackError::WrongBody { .. }));
-    let nowhere = pack(&[], &options, &folder.path().join("nowhere")).unwrap_err();
+    let nowhere = pack(vec![], &options, &folder.path().join("nowhere")).unwrap_err();
     assert!(matches!(nowhere, PackError::Write { .. }));
 }
 
@@ -171,7 +173,7 @@ fn a_full_disk_is_an_error() {
     // a process of its own, but others may share it, so the limit is set in a child.
     let limited = std::env::var_os("STRAKE_LAYER_TEST_LIMITED").is_some();
     if limited {
-        let error = pack(&[endless], &options, folder.path()).unwrap_err();
+        let error = pack(vec![endless], &options, folder.path()).unwrap_err();
         assert!(matches!(error, PackError::Write { .. }), "{error}");
         return;
     }

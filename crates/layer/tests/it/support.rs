@@ -56,7 +56,7 @@ pub(crate) fn with(mut change: Change, edit: impl FnOnce(&mut Entry)) -> Change 
 
 /// Packs with two threads.
 pub(crate) fn packed(changes: &[Change], compression: Compression, folder: &Path) -> Packed {
-    pack(changes, &PackOptions { compression, threads: 2 }, folder).unwrap()
+    pack(changes.to_vec(), &PackOptions { compression, threads: 2 }, folder).unwrap()
 }
 
 /// The tar of changes.
