@@ -3,7 +3,7 @@
 
 use super::{Command, Written, duration};
 use crate::flag::{self, Arity, Flag};
-use crate::lex::{Word, head};
+use crate::lex::{Word, exec_form, head};
 use crate::lower::{Made, Scope, quoted_list, quoted_rune};
 use crate::problem::{Outcome, did_you_mean, error, error_hint};
 use strake_diag::Diagnostic;
@@ -72,14 +72,16 @@ impl Healthcheck {
         let (kind, rest) = head(&written.arguments);
         let mut check = match kind.text.to_ascii_uppercase().as_str() {
             "" => return Err(written.missing("CMD and a command, or NONE")),
-            "NONE" if !rest.text.is_empty() => {
+            "NONE" if !rest.text.is_empty() && exec_form(&rest.text) != Ok(Vec::new()) => {
                 return Err(error("too-many-arguments", rest.whole(), "NONE takes no arguments"));
             }
-            "NONE" if !written.flags.is_empty() => {
-                let span = written.flags[0].span;
-                return Err(error("invalid-flag", span, "HEALTHCHECK NONE takes no flags"));
+            "NONE" => {
+                if let Some(flag) = written.flags.first() {
+                    let message = "flags have no effect with HEALTHCHECK NONE";
+                    problems.push(Diagnostic::warning("useless-flag", flag.span, message));
+                }
+                return Ok(Healthcheck::default());
             }
-            "NONE" => Healthcheck::default(),
             "CMD" if rest.text.is_empty() => return Err(written.missing("a command behind CMD")),
             "CMD" => {
                 let command = Command::parse(written, &rest, problems)?;

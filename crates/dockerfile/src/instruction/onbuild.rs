@@ -5,18 +5,25 @@ use crate::flag::{self, Flag};
 use crate::lower::{Made, Scope};
 use crate::parse;
 use crate::problem::{Outcome, error_hint};
-use strake_diag::Diagnostic;
+use strake_diag::{Diagnostic, Severity};
 
 /// ONBUILD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Onbuild {
     /// The trigger's text with its heredocs, as the config keeps it.
     pub trigger: String,
-    /// What it means.
-    pub instruction: Box<Instruction>,
+    /// What it means; nothing where it will fail in the images that stand on this one.
+    pub instruction: Option<Box<Instruction>>,
 }
 
 pub(super) const FLAGS: &[Flag<Onbuild>] = &[];
+
+/// Docker reads the words of a trigger when it is written, and all else when it is used.
+fn is_put_off(keyword: &str, written: &Written, rule: &str) -> bool {
+    let rest = crate::lex::leading_flags(&crate::lex::head(&written.arguments).1).1;
+    let pairs = matches!(keyword, "ENV" | "LABEL") && !rest.text.is_empty();
+    !(pairs && matches!(rule, "missing-argument" | "missing-value") || rule == "invalid-exec-form")
+}
 
 impl Onbuild {
     pub(super) fn parse(written: &Written, problems: &mut Vec<Diagnostic>) -> Outcome<Onbuild> {
@@ -32,17 +39,24 @@ impl Onbuild {
         let heredocs = written.heredocs.clone();
         let (_, _, instruction) =
             parse::instruction(&written.arguments, heredocs, written.escape, &mut found);
+        for problem in &mut found {
+            if problem.is_error() && is_put_off(&upper, written, &problem.rule) {
+                problem.severity = Severity::Warning;
+                problem.message.push_str(", so this trigger will fail");
+            }
+        }
+        let fatal = found.iter().any(Diagnostic::is_error);
         problems.append(&mut found);
-        let Some(instruction) = instruction else {
+        if fatal {
             // The reason is among the problems already; this instruction only has to go too.
             let reason = problems.pop();
             return Err(reason.map_or_else(|| written.missing("an instruction"), Box::new));
-        };
+        }
         let mut trigger = written.arguments.text.clone();
         for heredoc in &written.heredocs {
             trigger.push_str(&format!("\n{}{}", heredoc.content, heredoc.name));
         }
-        let mut onbuild = Onbuild { trigger, instruction: Box::new(instruction) };
+        let mut onbuild = Onbuild { trigger, instruction: instruction.map(Box::new) };
         flag::apply(FLAGS, &mut onbuild, &written.flags, "ONBUILD", problems);
         Ok(onbuild)
     }

@@ -56,11 +56,7 @@ fn pair(word: &Word) -> Outcome<Pair> {
 pub(super) fn expanded(pairs: &[Pair], scope: &Scope<'_>) -> Outcome<Vec<(String, String)>> {
     let one = |pair: &Pair| {
         let Pair { name, value, legacy: _ } = pair;
-        let name_text = scope.expand(name)?;
-        if name_text.is_empty() {
-            return Err(error("blank-name", name.span, "the name is empty"));
-        }
-        Ok((name_text, scope.expand(value)?))
+        Ok((scope.expand(name)?, scope.expand(value)?))
     };
     pairs.iter().map(one).collect()
 }

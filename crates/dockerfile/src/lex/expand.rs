@@ -48,6 +48,10 @@ pub(crate) struct Expanded {
 /// `${a:-${b:-..}}` deeper than this is refused.
 const DEEPEST: usize = 64;
 
+/// Bytes that one variable may bring: the kernel takes an eighth of it, and `ENV A=$A$A` repeated
+/// must end.
+pub(super) const LONGEST: usize = 1 << 20;
+
 impl Lexer {
     pub(crate) fn new(escape: char) -> Lexer {
         Lexer {
@@ -75,6 +79,8 @@ impl Lexer {
         Ok(Expanded { used: scan.used, ..expanded })
     }
 }
+
+pub(super) const TOO_LONG: &str = "a value is longer than a mebibyte";
 
 struct Scan<'a> {
     lexer: Lexer,
@@ -261,6 +267,14 @@ impl<'a> Scan<'a> {
     }
 
     fn dollar(&mut self) -> Result<String, String> {
+        let value = self.substitution()?;
+        if value.len() > LONGEST {
+            return Err(TOO_LONG.to_owned());
+        }
+        Ok(value)
+    }
+
+    fn substitution(&mut self) -> Result<String, String> {
         self.at += 1;
         if self.peek() != Some('{') {
             let name = self.name();
@@ -333,7 +347,7 @@ impl<'a> Scan<'a> {
         let with = self.until(Some('}'), true)?.text;
         match self.get(name) {
             None if self.lexer.keep_unset => Ok(format!("${{{name}/{pattern}/{with}}}")),
-            value => Ok(Glob::new(&pattern, true)?.replace(value.unwrap_or_default(), &with, all)),
+            value => Glob::new(&pattern, true)?.replace(value.unwrap_or_default(), &with, all),
         }
     }
 

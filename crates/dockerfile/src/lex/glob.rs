@@ -1,5 +1,7 @@
 //! Patterns of `${v#pattern}`, `${v%pattern}` and `${v/pattern/..}`: `*`, `?` and escapes.
 
+use super::expand::{LONGEST, TOO_LONG};
+
 /// A parsed pattern.
 pub(crate) struct Glob {
     tokens: Vec<Token>,
@@ -76,7 +78,7 @@ impl Glob {
     }
 
     /// `text` with the first match, or all, replaced.
-    pub(crate) fn replace(&self, text: &str, with: &str, all: bool) -> String {
+    pub(crate) fn replace(&self, text: &str, with: &str, all: bool) -> Result<String, String> {
         let text: Vec<char> = text.chars().collect();
         let (mut out, mut at, mut last_end) = (String::new(), 0, None);
         while at <= text.len() {
@@ -84,6 +86,9 @@ impl Glob {
             match found {
                 Some(end) => {
                     out.push_str(with);
+                    if out.len() > LONGEST {
+                        return Err(TOO_LONG.to_owned());
+                    }
                     if end == at {
                         out.extend(text.get(at));
                         at += 1;
@@ -102,6 +107,6 @@ impl Glob {
             }
         }
         out.extend(text.iter().skip(at));
-        out
+        Ok(out)
     }
 }
