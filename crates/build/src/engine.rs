@@ -2,10 +2,10 @@
 
 use crate::{
     BuildError, Event, Image, ImageLayer, LayerOrigin, StepError, VertexId, Workbench,
-    image::assemble, op, state::State,
+    foreign::Own, image::assemble, op, state::State,
 };
 use std::{
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, OnceLock, PoisonError},
     thread,
 };
 use strake_diag::Span;
@@ -28,6 +28,7 @@ pub fn run(
         done: Mutex::new(vec![None; plan.stages.len()]),
         changed: Condvar::new(),
         first_error: Mutex::new(None),
+        interpreters: OnceLock::new(),
         vertices: vertices(plan),
     };
     thread::scope(|scope| {
@@ -55,6 +56,8 @@ pub(crate) struct Engine<'a> {
     done: Mutex<Vec<Option<Finished>>>,
     changed: Condvar,
     first_error: Mutex<Option<BuildError>>,
+    /// Interpreters of foreign programs, where the build had to bring its own.
+    pub(crate) interpreters: OnceLock<Option<Own>>,
     /// First vertex of each stage.
     vertices: Vec<usize>,
 }

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use strake_oci::Platform;
+use strake_sandbox::{Interpreter, Interpreters, Privilege};
 
 /// How programs of a platform can be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,12 +48,97 @@ pub fn foreign(platform: &Platform, host: &Platform, binfmt: &Path) -> Foreign {
         .unwrap_or(Foreign::Missing)
 }
 
+/// Interpreters that a build has registered for itself.
+#[derive(Debug)]
+pub(crate) struct Own {
+    architectures: Vec<&'static str>,
+    _table: Interpreters,
+}
+
+impl Own {
+    /// Registers what can be found, where the privilege and the kernel let it: for ordinary users, in
+    /// the user namespace of the build.
+    pub(crate) fn register(folders: &[PathBuf], privilege: &Privilege) -> Option<Own> {
+        let found: Vec<_> = QEMU
+            .iter()
+            .filter_map(|(architecture, qemu)| Some((*architecture, find_qemu(qemu, folders)?)))
+            .collect();
+        if found.is_empty() {
+            return None;
+        }
+        let mut table = Interpreters::new(privilege).ok()?;
+        let mut architectures = Vec::new();
+        for (architecture, (path, wants_name)) in found {
+            let magic = elf_header(architecture)?;
+            let mask = mask(&magic);
+            let name = architecture;
+            let it = Interpreter { name, magic: &magic, mask: &mask, path: &path, wants_name };
+            if table.register(&it).is_ok() {
+                architectures.push(architecture);
+            }
+        }
+        Some(Own { architectures, _table: table })
+    }
+
+    pub(crate) fn has(&self, architecture: &str) -> bool {
+        self.architectures.contains(&architecture)
+    }
+}
+
+/// The processors whose programs a build here would bring an interpreter of its own for.
+pub fn own_interpreters(folders: &[PathBuf], privilege: &Privilege) -> Vec<&'static str> {
+    Own::register(folders, privilege).map(|it| it.architectures.clone()).unwrap_or_default()
+}
+
+/// Names of processors, ours and QEMU's.
+const QEMU: &[(&str, &str)] = &[
+    ("amd64", "x86_64"),
+    ("386", "i386"),
+    ("arm64", "aarch64"),
+    ("arm", "arm"),
+    ("riscv64", "riscv64"),
+    ("ppc64le", "ppc64le"),
+    ("s390x", "s390x"),
+    ("mips64le", "mips64el"),
+    ("loong64", "loongarch64"),
+];
+
+/// The interpreter, and whether it wants to know the name that a program was called by: Debian's
+/// does, under a name that says so.
+fn find_qemu(name: &str, folders: &[PathBuf]) -> Option<(PathBuf, bool)> {
+    let names = [
+        (format!("{name}-binfmt-P"), true),
+        (format!("qemu-{name}-static"), false),
+        (format!("qemu-{name}"), false),
+    ];
+    let mut files = folders
+        .iter()
+        .flat_map(|folder| names.iter().map(|(name, wants_name)| (folder.join(name), *wants_name)));
+    files.find(|(file, _)| is_static(file))
+}
+
+/// Whether a program needs no other file: only then it can run in every root.
+fn is_static(file: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = std::fs::File::open(file)
+        .and_then(|it| std::io::Read::read_to_end(&mut std::io::Read::take(it, 4096), &mut head));
+    read.is_ok() && head.starts_with(b"\x7fELF") && crate::program::loader(&head).is_none()
+}
+
+/// The ABI does not count, and executables with and without a fixed place are the same.
+fn mask(header: &[u8; 20]) -> [u8; 20] {
+    let mut mask = [0xff; 20];
+    mask[7] = 0;
+    mask[if header[5] == 1 { 16 } else { 17 }] = 0xfe;
+    mask
+}
+
 /// Platforms whose programs one may want to run, for `strake doctor`.
 pub const FOREIGN_PLATFORMS: &[&str] = &[
     "linux/amd64",
+    "linux/386",
     "linux/arm64",
     "linux/arm/v7",
-    "linux/386",
     "linux/ppc64le",
     "linux/riscv64",
     "linux/s390x",
@@ -63,7 +149,8 @@ pub fn how_to_install(architecture: &str) -> String {
     format!(
         "install one: `apt-get install qemu-user-static` on Debian and Ubuntu, `dnf install \
          qemu-user-static` on Fedora, or `docker run --privileged --rm tonistiigi/binfmt --install \
-         {architecture}`; it has to be registered on the host, and a container sees what its host has"
+         {architecture}`; as an ordinary \
+         user it is enough that the program is there, as root it has to be registered on the host"
     )
 }
 

@@ -27,7 +27,7 @@ pub use cdi::DeviceError;
 pub use engine::run;
 pub use error::{BuildError, StepError};
 pub use event::{Event, VertexId};
-pub use foreign::{FOREIGN_PLATFORMS, Foreign, foreign, how_to_install};
+pub use foreign::{FOREIGN_PLATFORMS, Foreign, foreign, how_to_install, own_interpreters};
 pub use image::{Image, ImageLayer, LayerOrigin, local_blob};
 pub use options::{Allow, Devices, HOSTNAME, RunOptions};
 pub use program::ProgramError;

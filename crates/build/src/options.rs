@@ -24,6 +24,8 @@ pub struct RunOptions {
     pub cdi_folders: Vec<PathBuf>,
     /// Where the kernel shows the interpreters of foreign programs.
     pub binfmt: PathBuf,
+    /// Folders in which QEMU's interpreters may be, for a user namespace that has none.
+    pub interpreter_folders: Vec<PathBuf>,
 }
 
 /// BuildKit's host name for every RUN.
@@ -40,6 +42,9 @@ impl RunOptions {
             allow: Allow { network_host: true, insecure: false, devices: Devices::None },
             cdi_folders: vec![PathBuf::from("/etc/cdi"), PathBuf::from("/var/run/cdi")],
             binfmt: PathBuf::from("/proc/sys/fs/binfmt_misc"),
+            interpreter_folders: ["/usr/libexec/qemu-binfmt", "/usr/local/bin", "/usr/bin"]
+                .map(PathBuf::from)
+                .to_vec(),
         }
     }
 }

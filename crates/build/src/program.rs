@@ -155,7 +155,7 @@ fn interpreter(path: &[u8], lowers: &[PathBuf]) -> Option<String> {
 }
 
 /// PT_INTERP of a 64-bit little-endian executable.
-fn loader(head: &[u8]) -> Option<&[u8]> {
+pub(crate) fn loader(head: &[u8]) -> Option<&[u8]> {
     let number = |at: usize, length: usize| {
         let bytes = head.get(at..at + length)?;
         usize::try_from(bytes.iter().rev().fold(0_u64, |sum, it| sum << 8 | u64::from(*it))).ok()

@@ -58,6 +58,7 @@
 //! - Memory, processor time and number of processes are limited by `ulimits` only.
 //! - A container that hides parts of its /proc refuses a fresh one, and so any run, to a user.
 
+mod binfmt;
 mod enter;
 mod identity;
 mod init;
@@ -70,6 +71,7 @@ mod subid;
 mod sys;
 mod wire;
 
+pub use binfmt::{Interpreter, Interpreters};
 pub use enter::{EnterError, EnterOptions, Privilege, enter};
 pub use identity::record::{NODE_ATTRIBUTE, OWNER_ATTRIBUTE};
 pub use init::maybe_init;

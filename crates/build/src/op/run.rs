@@ -5,7 +5,8 @@ use crate::{
     Allow, Event, Foreign, HOSTNAME, StepError,
     cdi::{self, Added},
     engine::{At, Engine},
-    foreign, materialise,
+    foreign::{Own, foreign},
+    materialise,
     mounts::{self, Mounted},
     program::{Attempt, ProgramError},
     state::State,
@@ -13,7 +14,7 @@ use crate::{
 use std::{
     collections::{BTreeSet, VecDeque},
     ffi::OsString,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 use strake_layer::{Kind, Tree};
 use strake_oci::Platform;
@@ -32,6 +33,8 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// What the RUN reads besides its root, and what it is given from outside that it can see, for the
 /// key. What is as always has no record.
 pub(super) fn sources(engine: &Engine<'_>, op: &RunOp) -> Result<Vec<(String, String)>, StepError> {
+    // Asked before the cache is: what is not allowed is not to be had from there either.
+    allowed(op, &engine.bench.run.allow)?;
     let mut records = Vec::new();
     for copy in mounts::bind_copies(op) {
         records.extend(super::copy::Prepared::new(engine, &copy)?.records());
@@ -63,7 +66,6 @@ pub(super) fn run(
     if let Privilege::None { why } = &bench.privilege {
         return Err(StepError::NoSandbox { why: why.clone() });
     }
-    allowed(op, &bench.run.allow)?;
     let devices = cdi::devices(&op.devices, &bench.run.cdi_folders, &bench.run.allow)?;
     for name in &devices.missing {
         let bytes =
@@ -73,7 +75,7 @@ pub(super) fn run(
     // Unpacking makes the indexes that the tree is read from.
     let lowers = once(materialise::snapshots(&state.layers, bench)?);
     let tree = materialise::tree(&state.layers, bench)?;
-    interpreted(&at.stage.platform, &bench.run.binfmt, &tree)?;
+    interpreted(engine, &at.stage.platform, &tree)?;
     let (passwd, group) = mounts::user_files(&tree);
     let user = strake_rootfs::lookup_user(passwd, group, &op.user)?;
     let dir = bench.store.temp_dir("run")?;
@@ -92,20 +94,17 @@ pub(super) fn run(
     let given = Given { op, user: &user, mounted: &mounted, devices: &devices, scratch };
     let spec = spec(engine, given, root.spec(), special_owners(&tree, &bench.privilege));
     let began = (bench.clock)();
-    let owners = process(engine, at, &spec).map_err(|error| match error {
-        StepError::Run(RunError::NotExecutable { program, cause }) => {
-            let attempt = Attempt {
-                program: &program,
-                user: &op.user,
-                path: &variable(&spec.env, "PATH"),
-                cwd: &op.cwd,
-                is_shell: op.argv.get(1).is_some_and(|it| it == "-c"),
-                tree: &tree,
-                lowers: &lowers,
-            };
-            ProgramError::of(&attempt, cause).into()
-        }
-        other => other,
+    let owners = process(engine, at, &spec).map_err(|error| {
+        let attempt = Attempt {
+            program: op.argv.first().map_or("", String::as_str),
+            user: &op.user,
+            path: &variable(&spec.env, "PATH"),
+            cwd: &op.cwd,
+            is_shell: op.argv.get(1).is_some_and(|it| it == "-c"),
+            tree: &tree,
+            lowers: &lowers,
+        };
+        not_started(engine, &at.stage.platform, &attempt, error)
     })?;
     drop(mounted);
     let ended = (bench.clock)();
@@ -128,13 +127,11 @@ fn allowed(op: &RunOp, allow: &Allow) -> Result<(), StepError> {
 }
 
 /// Whether this kernel can run programs of the platform over that root.
-fn interpreted(platform: &Platform, binfmt: &Path, tree: &Tree) -> Result<(), StepError> {
+fn interpreted(engine: &Engine<'_>, platform: &Platform, tree: &Tree) -> Result<(), StepError> {
     use std::os::unix::ffi::OsStrExt;
-    let host = Platform::host();
-    let why = match foreign(platform, &host, binfmt) {
-        Foreign::Native | Foreign::Interpreter { fixed: true, .. } | Foreign::Unknown => {
-            return Ok(());
-        }
+    let (bench, host) = (engine.bench, Platform::host());
+    let why = match foreign(platform, &host, &bench.run.binfmt) {
+        Foreign::Native | Foreign::Interpreter { fixed: true, .. } => return Ok(()),
         Foreign::Interpreter { path, fixed: false } => {
             let found = tree.resolve(path.as_os_str().as_bytes()).ok();
             if found.is_some_and(|it| tree.get(&it).is_some()) {
@@ -146,8 +143,36 @@ fn interpreted(platform: &Platform, binfmt: &Path, tree: &Tree) -> Result<(), St
             )
         }
         Foreign::Missing => "the kernel has no interpreter for them".to_owned(),
+        Foreign::Unknown => String::new(),
     };
-    Err(StepError::Foreign { platform: Box::new(platform.clone()), host: Box::new(host), why })
+    let folders = &bench.run.interpreter_folders;
+    let own = engine.interpreters.get_or_init(|| Own::register(folders, &bench.privilege));
+    if own.as_ref().is_some_and(|it| it.has(&platform.architecture)) || why.is_empty() {
+        return Ok(());
+    }
+    Err(not_interpreted(platform, why))
+}
+
+/// Says more about a program that did not start.
+fn not_started(
+    engine: &Engine<'_>,
+    platform: &Platform,
+    attempt: &Attempt<'_>,
+    error: StepError,
+) -> StepError {
+    let StepError::Run(RunError::NotExecutable { program: _, cause }) = error else { return error };
+    let format = cause.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error());
+    let host = Platform::host();
+    if format && foreign(platform, &host, &engine.bench.run.binfmt) == Foreign::Unknown {
+        let why = "the kernel has no interpreter for them (binfmt_misc is not mounted here)";
+        return not_interpreted(platform, why.to_owned());
+    }
+    ProgramError::of(attempt, cause).into()
+}
+
+fn not_interpreted(platform: &Platform, why: String) -> StepError {
+    let (platform, host) = (Box::new(platform.clone()), Box::new(Platform::host()));
+    StepError::Foreign { platform, host, why }
 }
 
 /// What a RUN is made of.
