@@ -214,7 +214,7 @@ fn reads(op: &Op) -> Vec<StageId> {
     }
 }
 
-fn has_vertex(step: &Step) -> bool {
+pub(crate) fn has_vertex(step: &Step) -> bool {
     !matches!(step.op, Op::Config)
 }
 
@@ -236,7 +236,7 @@ fn history(step: &Step, empty_layer: bool) -> History {
 }
 
 /// The first vertex of each stage: one for FROM and one a step that does something.
-fn vertices(plan: &Plan) -> Vec<usize> {
+pub(crate) fn vertices(plan: &Plan) -> Vec<usize> {
     let mut next = 1;
     let mut first = Vec::new();
     for stage in &plan.stages {
@@ -280,6 +280,7 @@ fn from_image(image: &BaseImage) -> Result<State, StepError> {
         });
     }
     state.history.clone_from(&config.history);
+    state.base_history = config.history.len();
     state.extra.clone_from(&config.extra);
     state.author.clone_from(&config.author);
     Ok(state)

@@ -2,7 +2,7 @@
 
 use crate::{DeviceError, copy::CopyError, foreign::how_to_install, program::ProgramError};
 use strake_diag::Span;
-use strake_oci::{Digest, Platform};
+use strake_oci::{DiffId, Digest, Platform};
 use strake_sandbox::RunError;
 
 /// A step, or the start of a stage, failed.
@@ -46,6 +46,14 @@ pub enum StepError {
     BlobMissing {
         /// The blob.
         digest: Digest,
+    },
+    /// A layer's blob holds another tar than the config of its image says.
+    #[error("layer {found} stands where the image's config says {expected}")]
+    OtherDiffId {
+        /// What the config says.
+        expected: DiffId,
+        /// What the blob holds.
+        found: DiffId,
     },
     /// Known, but not yet there.
     #[error("{what} is not supported yet")]

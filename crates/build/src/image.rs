@@ -14,6 +14,8 @@ pub struct Image {
     pub config: Raw<ImageConfig>,
     /// Base layer first.
     pub layers: Vec<ImageLayer>,
+    /// How many of the history's entries are the base's.
+    pub base_history: usize,
 }
 
 /// A finished layer.
@@ -75,7 +77,7 @@ pub fn local_blob(layer: &ImageLayer, bench: &Workbench) -> Result<PathBuf, Step
 
 /// Config and manifest of the target stage.
 pub(crate) fn assemble(stage: &Stage, state: State, epoch: Option<i64>) -> Image {
-    let State { layers, root: _, mut history, extra, author } = state;
+    let State { layers, root: _, mut history, base_history, extra, author } = state;
     let times: Vec<Option<String>> =
         layers.iter().map(|it| it.created.map(time::rfc3339)).collect();
     if let Some(epoch) = epoch {
@@ -83,8 +85,7 @@ pub(crate) fn assemble(stage: &Stage, state: State, epoch: Option<i64>) -> Image
         new.for_each(|it| it.created = Some(time::rfc3339(epoch)));
     }
     let created = time::fill_history(&mut history, &times);
-    let created = epoch.map(time::rfc3339).or(created);
-    let config = Raw::write(ImageConfig {
+    let config = ImageConfig {
         author: stage.author.clone().or(author),
         architecture: stage.platform.architecture.clone(),
         variant: stage.platform.variant.clone(),
@@ -98,7 +99,17 @@ pub(crate) fn assemble(stage: &Stage, state: State, epoch: Option<i64>) -> Image
             ..RootFs::default()
         },
         extra,
-    });
+    };
+    described(config, layers, base_history)
+}
+
+/// The image of a config and its layers: the manifest follows from them.
+pub(crate) fn described(
+    config: ImageConfig,
+    layers: Vec<ImageLayer>,
+    base_history: usize,
+) -> Image {
+    let config = Raw::write(config);
     let manifest = Raw::write(Manifest {
         schema_version: 2,
         media_type: Some(media_type::OCI_MANIFEST.to_owned()),
@@ -106,5 +117,5 @@ pub(crate) fn assemble(stage: &Stage, state: State, epoch: Option<i64>) -> Image
         layers: layers.iter().map(|it| it.descriptor.clone()).collect(),
         annotations: std::collections::BTreeMap::new(),
     });
-    Image { manifest, config, layers }
+    Image { manifest, config, layers, base_history }
 }

@@ -13,6 +13,8 @@ pub(crate) struct State {
     pub(crate) root: RootId,
     /// The base's history and one entry a step.
     pub(crate) history: Vec<History>,
+    /// How many of them are the base's.
+    pub(crate) base_history: usize,
     /// Fields of the base's config that no instruction sets.
     pub(crate) extra: std::collections::BTreeMap<String, serde_json::Value>,
     /// The base's author.
@@ -25,6 +27,7 @@ impl State {
             layers: Vec::new(),
             root: RootId::scratch(),
             history: Vec::new(),
+            base_history: 0,
             extra: std::collections::BTreeMap::new(),
             author: None,
         }

@@ -3,7 +3,7 @@
 use strake_oci::History;
 
 /// `seconds` since 1970 as RFC 3339 in UTC. Civil-from-days after Howard Hinnant's public algorithm.
-pub(crate) fn rfc3339(seconds: i64) -> String {
+pub fn rfc3339(seconds: i64) -> String {
     let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

@@ -2,13 +2,17 @@
 
 use crate::options::RunOptions;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use strake_cache::Store;
 use strake_context::Context;
 use strake_layer::Compression;
+use strake_plan::StepKey;
 use strake_registry::Client;
 use strake_remote::Remote;
 use strake_sandbox::{CancelToken, Privilege};
@@ -56,6 +60,8 @@ pub struct Workbench {
     pub run: RunOptions,
     /// Variables that every RUN gets without their being in its key. Empty as a rule.
     pub host_env: Vec<(OsString, OsString)>,
+    /// Steps that this build has done: found again whatever `--no-cache` says.
+    pub made: Mutex<BTreeSet<StepKey>>,
     /// Ends the build early.
     pub cancel: CancelToken,
     /// Set when a stage has failed: the others stop at their next step.
@@ -71,7 +77,14 @@ impl Workbench {
         self.failed.load(Ordering::SeqCst) || self.cancel.is_cancelled()
     }
 
-    pub(crate) fn may_hit(&self, stage: &str) -> bool {
-        !self.no_cache && !self.no_cache_filter.iter().any(|it| it.eq_ignore_ascii_case(stage))
+    /// Whether a step of `stage` may be taken from the store.
+    pub(crate) fn may_hit(&self, stage: &str, key: &StepKey) -> bool {
+        let asked_for_new =
+            self.no_cache || self.no_cache_filter.iter().any(|it| it.eq_ignore_ascii_case(stage));
+        !asked_for_new || self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+
+    pub(crate) fn note_made(&self, key: StepKey) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
     }
 }

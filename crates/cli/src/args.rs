@@ -116,12 +116,15 @@ pub(crate) struct BuildArgs {
     /// Further context: a folder, docker-image://REF or oci-layout://DIR[:TAG|@DIGEST]
     #[arg(long = "build-context", value_name = "NAME=SOURCE")]
     pub(crate) build_contexts: Vec<String>,
-    /// Platform of the image, e.g. linux/amd64 [default: this machine's]
-    #[arg(long, value_name = "OS/ARCH")]
+    /// Platforms of the image, e.g. linux/amd64,linux/arm64 [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH,..")]
     pub(crate) platform: Vec<String>,
     /// Label of the image; may be repeated
     #[arg(long = "label", value_name = "NAME=VALUE")]
     pub(crate) labels: Vec<String>,
+    /// Annotation of manifest, manifest-descriptor, index or index-descriptor; may be repeated
+    #[arg(long = "annotation", value_name = "[TYPE[PLATFORM]:]KEY=VALUE")]
+    pub(crate) annotations: Vec<String>,
     /// Secret for RUN --mount=type=secret
     #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=NAME]")]
     pub(crate) secrets: Vec<String>,
@@ -232,8 +235,6 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Args)]
 pub(crate) struct NotHere {
     #[arg(long, hide = true)]
-    pub(crate) annotation: Vec<String>,
-    #[arg(long, hide = true)]
     pub(crate) attest: Vec<String>,
     #[arg(long, hide = true)]
     pub(crate) builder: Option<String>,
@@ -252,18 +253,9 @@ pub(crate) struct NotHere {
 impl NotHere {
     /// The first flag that was given, and what to do instead.
     pub(crate) fn first(&self) -> Option<(&'static str, &'static str)> {
-        let NotHere {
-            annotation,
-            attest,
-            builder,
-            cache_from,
-            cache_to,
-            cgroup_parent,
-            policy,
-            resource,
-        } = self;
+        let NotHere { attest, builder, cache_from, cache_to, cgroup_parent, policy, resource } =
+            self;
         let table = [
-            (!annotation.is_empty(), "--annotation", "use --label"),
             (!attest.is_empty(), "--attest", "make attestations after the push, e.g. with cosign"),
             (builder.is_some(), "--builder", "leave it out: strake itself is the builder"),
             (!cache_from.is_empty(), "--cache-from", "keep the --store folder between builds"),

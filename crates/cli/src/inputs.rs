@@ -1,6 +1,6 @@
 //! What `strake build` reads before it plans: arguments, contexts, secrets.
 
-use crate::failure::Failure;
+use crate::{epoch, failure::Failure};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -19,27 +19,13 @@ pub(crate) fn build_args(written: &[String]) -> Result<Vec<(String, String)>, Fa
             None => args.extend(crate::environment::text(text).map(|it| (text.clone(), it))),
         }
     }
+    // As buildx does: the variable is an argument where none is given.
+    if !args.iter().any(|it| it.0 == epoch::NAME)
+        && let Some(value) = crate::environment::text(epoch::NAME)
+    {
+        args.push((epoch::NAME.to_owned(), value));
+    }
     Ok(args)
-}
-
-/// SOURCE_DATE_EPOCH, as a build argument or from the environment: seconds since 1970.
-pub(crate) fn source_date_epoch(written: &[String]) -> Result<Option<i64>, Failure> {
-    let given = build_args(written)?.into_iter().rev().find(|it| it.0 == SOURCE_DATE_EPOCH);
-    let value = given.map(|it| it.1).or_else(|| crate::environment::text(SOURCE_DATE_EPOCH));
-    let Some(value) = value.filter(|it| !it.is_empty()) else { return Ok(None) };
-    value.parse().map(Some).map_err(|_| {
-        Failure::usage(format!("{SOURCE_DATE_EPOCH}={value} is not a number of seconds since 1970"))
-            .hint("give e.g. $(git log -1 --format=%ct)")
-    })
-}
-
-const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
-
-/// Build arguments that mean something to BuildKit and nothing here.
-pub(crate) fn without_effect(written: &[String]) -> Vec<String> {
-    let name = |it: &String| it.split_once('=').map_or(it.as_str(), |it| it.0).to_owned();
-    let here = |it: &String| crate::run_options::BUILD_ARGS.contains(&it.as_str());
-    written.iter().map(name).filter(|it| it.starts_with("BUILDKIT_") && !here(it)).collect()
 }
 
 /// `NAME=VALUE` pairs of `flag`.

@@ -3,15 +3,21 @@
 //! Invariant: no logic of building. This crate reads the environment, looks at the clock and
 //! prints; the others do none of these.
 
+mod annotations;
 mod args;
 mod bases;
+mod build_arguments;
 mod clock;
 mod commands;
 mod environment;
+mod epoch;
 mod failure;
 mod images;
 mod inputs;
 mod output;
+mod planning;
+mod platforms;
+mod prepared;
 mod progress;
 mod publish;
 mod run_options;

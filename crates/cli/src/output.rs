@@ -3,7 +3,7 @@
 mod csv;
 mod keys;
 
-use crate::failure::Failure;
+use crate::{annotations::Annotations, failure::Failure};
 use std::{collections::BTreeMap, io::IsTerminal, path::PathBuf};
 use strake_export::MediaTypes;
 use strake_layer::Compression;
@@ -20,7 +20,26 @@ pub(crate) struct Output {
     pub(crate) media_types: MediaTypes,
     /// `force-compression=`: layers of the base are recompressed too.
     pub(crate) force_compression: bool,
+    /// `rewrite-timestamp=`: times of files end at the epoch.
+    pub(crate) rewrite_timestamp: bool,
+    /// `source-date-epoch=`: instead of the build's.
+    pub(crate) epoch: Option<u32>,
+    /// `annotation*`.
+    pub(crate) annotations: Annotations,
+    /// `platform-split=`: whether files are in a folder for each platform.
+    pub(crate) split: Option<bool>,
+    /// `dangling-name-prefix=` and `name-canonical=`.
+    pub(crate) store_names: StoreNames,
     compression: Option<Compression>,
+}
+
+/// Names that an image gets in the store besides its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StoreNames {
+    /// What stands before the digest of an image without a name.
+    pub(crate) dangling_prefix: Option<String>,
+    /// Whether each name stands there with the digest too.
+    pub(crate) canonical: bool,
 }
 
 /// The forms of an output.
@@ -40,6 +59,8 @@ pub(crate) enum Kind {
     Registry {
         /// `push-by-digest=`: no tag is written.
         by_digest: bool,
+        /// `store=true`: the image is put into the store too.
+        store: bool,
     },
     /// `type=image`: the store.
     Store,
@@ -63,7 +84,7 @@ impl Output {
         tagged: bool,
     ) -> Result<Vec<Output>, Failure> {
         let mut outputs = written.iter().map(|it| parse(it)).collect::<Result<Vec<_>, _>>()?;
-        let registry = Kind::Registry { by_digest: false };
+        let registry = Kind::Registry { by_digest: false, store: false };
         if push && !outputs.iter().any(Output::is_push) {
             match outputs.iter_mut().find(|it| it.is_store()) {
                 Some(image) => image.kind = registry,
@@ -92,15 +113,21 @@ impl Output {
     }
 
     fn is_push(&self) -> bool {
-        matches!(self.kind, Kind::Registry { by_digest: _ })
+        matches!(self.kind, Kind::Registry { by_digest: _, store: _ })
     }
 
-    fn plain(kind: Kind) -> Output {
+    /// An output with nothing but a form.
+    pub(crate) fn plain(kind: Kind) -> Output {
         Output {
             kind,
             names: Vec::new(),
             media_types: MediaTypes::Oci,
             force_compression: false,
+            rewrite_timestamp: false,
+            epoch: None,
+            annotations: Annotations::default(),
+            split: None,
+            store_names: StoreNames::default(),
             compression: None,
         }
     }
@@ -146,7 +173,7 @@ fn parse(text: &str) -> Result<Output, Failure> {
 }
 
 /// What is wrong, and what to do.
-type Wrong = (String, Option<String>);
+pub(crate) type Wrong = (String, Option<String>);
 
 fn pairs(fields: &[String]) -> Result<BTreeMap<String, String>, (String, &'static str)> {
     let mut values = BTreeMap::new();
@@ -155,7 +182,11 @@ fn pairs(fields: &[String]) -> Result<BTreeMap<String, String>, (String, &'stati
             let hint = "write KEY=VALUE; quote a value with commas: '\"name=a,b\"'";
             return Err((format!("`{field}` has no `=`"), hint));
         };
-        let key = key.trim().to_ascii_lowercase();
+        let mut key = key.trim().to_owned();
+        // The names of annotations are what they are.
+        if !keys::is_annotation(&key) {
+            key.make_ascii_lowercase();
+        }
         if values.insert(key, value.to_owned()).is_some() {
             return Err((format!("`{field}` is said twice"), "say it once"));
         }
@@ -169,31 +200,77 @@ fn build(kind: &str, values: &BTreeMap<String, String>) -> Result<Output, Wrong>
         None => Ok(default),
     };
     let by_digest = flag("push-by-digest", false)?;
+    let store = flag("store", false)?;
     let kind_of = match kind {
         "oci" if flag("tar", true)? => Kind::OciTar(sink(values)),
         "oci" => Kind::OciFolder(folder(kind, values)?),
         "docker" => Kind::Docker(docker_sink(values, flag("tar", true)?)?),
         "tar" => Kind::Tar(sink(values)),
         "local" => Kind::Local(folder(kind, values)?),
-        "registry" if flag("push", true)? => Kind::Registry { by_digest },
-        "image" if flag("push", false)? => Kind::Registry { by_digest },
+        "registry" if flag("push", true)? => Kind::Registry { by_digest, store },
+        "image" if flag("push", false)? => Kind::Registry { by_digest, store },
         _ => Kind::Store,
     };
     if by_digest && kind_of == Kind::Store {
         return Err(("`push-by-digest` without a push".to_owned(), Some("add push=true".into())));
     }
+    if kind_of == Kind::Store && !flag("store", true)? {
+        let hint = "add push=true, or leave store=false out";
+        return Err(("`store=false` without a push writes nothing".to_owned(), Some(hint.into())));
+    }
+    if flag("unpack", false)? {
+        let hint = "leave it out: images of the store are unpacked when a build needs their files";
+        return Err((
+            "`unpack=true` has no meaning without a daemon".to_owned(),
+            Some(hint.into()),
+        ));
+    }
+    copy_mode(values)?;
     let oci = flag("oci-mediatypes", kind != "docker")?;
     Ok(Output {
         names: names(values.get("name"))?,
         media_types: if oci { MediaTypes::Oci } else { MediaTypes::Docker },
         force_compression: flag("force-compression", false)?,
+        rewrite_timestamp: flag("rewrite-timestamp", false)?,
+        epoch: epoch(values)?,
+        annotations: annotations(values)?,
+        split: values.get("platform-split").map(|it| boolean("platform-split", it)).transpose()?,
+        store_names: StoreNames {
+            dangling_prefix: values.get("dangling-name-prefix").cloned(),
+            canonical: flag("name-canonical", false)?,
+        },
         compression: compression(values)?,
         kind: kind_of,
     })
 }
 
+/// `mode=copy` is what is done anyway.
+fn copy_mode(values: &BTreeMap<String, String>) -> Result<(), Wrong> {
+    match values.get("mode").map(String::as_str) {
+        None | Some("copy") => Ok(()),
+        Some(mode) => {
+            let hint = "empty the folder first".to_owned();
+            Err((format!("`mode={mode}` is not supported"), Some(hint)))
+        }
+    }
+}
+
+fn epoch(values: &BTreeMap<String, String>) -> Result<Option<u32>, Wrong> {
+    let Some(value) = values.get("source-date-epoch") else { return Ok(None) };
+    let wrong = |_| (format!("`source-date-epoch={value}` is not a number of seconds"), None);
+    value.parse().map(Some).map_err(wrong)
+}
+
+fn annotations(values: &BTreeMap<String, String>) -> Result<Annotations, Wrong> {
+    let mut found = Annotations::default();
+    for (key, value) in values.iter().filter(|it| keys::is_annotation(it.0)) {
+        found.add_key(key, value).map_err(|(what, hint)| (what, Some(hint.to_owned())))?;
+    }
+    Ok(found)
+}
+
 /// As Go's `strconv.ParseBool` reads it.
-fn boolean(key: &str, value: &str) -> Result<bool, Wrong> {
+pub(crate) fn boolean(key: &str, value: &str) -> Result<bool, Wrong> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),

@@ -1,31 +1,42 @@
 //! Where a finished image goes.
 
 use crate::{
+    annotations::Level,
     failure::Failure,
-    output::{Kind, Output, Sink},
+    output::{Kind, Output, Sink, StoreNames},
+    prepared::{Built, Part, Prepared},
 };
 use std::{
     io::{self, BufWriter, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
-use strake_build::{
-    BuildError, Event, Image, ImageLayer, LayerOrigin, VertexId, Workbench, local_blob,
-};
-use strake_export::{ExportError, Owners, with_media_types};
-use strake_oci::{Descriptor, Manifest, Raw, Reference};
+use strake_build::{BuildError, Event, ImageLayer, LayerOrigin, VertexId, Workbench, local_blob};
+use strake_export::{ExportError, MediaTypes, Owners};
+use strake_oci::{Descriptor, Digest, Reference};
 use strake_plan::Plan;
-use strake_registry::{Layout, PushEvent, PushImage, PushLayer, PushOutcome, PushSource};
+use strake_registry::{
+    Layout, PushEvent, PushImage, PushIndex, PushLayer, PushOutcome, PushSource,
+};
 use strake_sandbox::CancelToken;
 
 /// What was published.
 pub(crate) struct Published {
-    /// The manifest, as the last output has it.
+    /// The manifest or index, as the last output has it.
     pub(crate) descriptor: Descriptor,
+    /// The config, where there is one only.
+    pub(crate) config: Option<Digest>,
+}
+
+impl Published {
+    /// What Docker calls the image: the digest of its config, or of the index of several.
+    pub(crate) fn id(&self) -> Digest {
+        self.config.unwrap_or(self.descriptor.digest)
+    }
 }
 
 /// What publishing needs.
 pub(crate) struct Publisher<'a> {
-    pub(crate) image: &'a Image,
+    pub(crate) built: Built<'a>,
     /// What `-t` says.
     pub(crate) names: &'a [Reference],
     pub(crate) bench: &'a Workbench,
@@ -34,21 +45,22 @@ pub(crate) struct Publisher<'a> {
     pub(crate) vertex: VertexId,
 }
 
-/// The vertex after all of the plan's.
-pub(crate) fn vertex(plan: &Plan) -> VertexId {
-    VertexId(1 + plan.stages.iter().map(|it| 1 + it.steps.len()).sum::<usize>())
+/// The vertex after all of the plans'.
+pub(crate) fn vertex(plans: &[Plan]) -> VertexId {
+    VertexId(1 + plans.iter().map(strake_build::count).sum::<usize>())
 }
 
 impl Publisher<'_> {
     /// Writes, pushes or stores the image as each of `outputs` says.
     pub(crate) fn publish(&self, outputs: &[Output]) -> Result<Published, Failure> {
-        let mut manifest = self.image.manifest.clone();
+        let mut published = None;
         for output in outputs {
             self.alive()?;
+            self.warn(output);
             let name = title(output).to_owned();
             (self.emit)(Event::Started { vertex: self.vertex, name });
             match self.one(output) {
-                Ok(written) => manifest = written,
+                Ok(prepared) => published = Some(prepared),
                 Err(failure) => {
                     let error = failure.message.clone();
                     (self.emit)(Event::Failed { vertex: self.vertex, error });
@@ -57,9 +69,36 @@ impl Publisher<'_> {
             }
             (self.emit)(Event::Done { vertex: self.vertex });
         }
-        let media_type = manifest.value.media_type.clone().unwrap_or_default();
-        let size = manifest.bytes.len() as u64;
-        Ok(Published { descriptor: Descriptor::new(&media_type, manifest.digest(), size) })
+        let last = match published {
+            Some(last) => last,
+            None => self.built.prepare(&Output::plain(Kind::Store), self.bench)?,
+        };
+        let mut descriptor = last.descriptor.clone();
+        for (key, value) in last.notes() {
+            descriptor.annotations.entry(key).or_insert(value);
+        }
+        Ok(Published { descriptor, config: last.config() })
+    }
+
+    /// What is asked for and has no effect.
+    fn warn(&self, output: &Output) {
+        let warn = |text: &str| (self.emit)(Event::Warning { text: text.to_owned() });
+        if output.rewrite_timestamp
+            && output.epoch.is_none()
+            && self.bench.source_date_epoch.is_none()
+        {
+            warn("rewrite-timestamp has no effect without SOURCE_DATE_EPOCH");
+        }
+        let annotations = output.annotations.and(self.built.annotations);
+        if output.media_types == MediaTypes::Docker && annotations.need_oci() {
+            warn("annotations need OCI media types, which are used");
+        }
+        let lost = matches!(output.kind, Kind::Registry { .. } | Kind::Store);
+        let level =
+            if self.built.index { Level::IndexDescriptor } else { Level::ManifestDescriptor };
+        if lost && !annotations.general(level).is_empty() {
+            warn("annotations on the outermost descriptor are kept in OCI layouts only");
+        }
     }
 
     /// Nothing is published by a build that was told to end.
@@ -70,42 +109,83 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    /// Returns the manifest that was written.
-    fn one(&self, output: &Output) -> Result<Raw<Manifest>, Failure> {
-        if output.force_compression {
-            return Err(Failure::usage("force-compression is not supported yet")
-                .hint("leave it out: new layers are compressed as asked, base layers stay"));
-        }
+    /// Returns what was written.
+    fn one(&self, output: &Output) -> Result<Prepared, Failure> {
         let names = if output.names.is_empty() { self.names } else { &output.names };
-        let converted = with_media_types(&self.image.manifest.value, output.media_types);
-        let manifest = if converted == self.image.manifest.value {
-            self.image.manifest.clone()
-        } else {
-            Raw::write(converted)
-        };
+        let prepared = self.built.prepare(output, self.bench)?;
         match &output.kind {
-            Kind::Registry { by_digest } => self.push(&manifest, names, *by_digest)?,
-            Kind::Store => self.keep(&manifest, names)?,
-            Kind::OciTar(sink) => {
-                let image = self.local(output, names)?;
-                self.into(sink, |to| strake_export::oci_tar(&image, to))?;
+            Kind::Registry { by_digest, store } => {
+                if *store {
+                    self.keep(&prepared, names, output)?;
+                }
+                self.push(&prepared, names, *by_digest)?;
             }
-            Kind::OciFolder(folder) => {
-                strake_export::oci_dir(&self.local(output, names)?, folder)?;
-            }
+            Kind::Store => self.keep(&prepared, names, output)?,
+            Kind::OciTar(sink) => match self.exported(&prepared, names)? {
+                Exported::One(image) => {
+                    self.into(sink, |to| strake_export::oci_tar(&*image, to))?;
+                }
+                Exported::Several(multi) => {
+                    self.into(sink, |to| strake_export::oci_tar(&multi, to))?;
+                }
+            },
+            Kind::OciFolder(folder) => match self.exported(&prepared, names)? {
+                Exported::One(image) => strake_export::oci_dir(&*image, folder)?,
+                Exported::Several(multi) => strake_export::oci_dir(&multi, folder)?,
+            },
             Kind::Docker(sink) => {
-                let image = self.local(output, names)?;
+                let image = self.local(&prepared.parts[0], names)?;
                 self.into(sink, |to| strake_export::docker_archive(&image, to))?;
             }
-            Kind::Tar(sink) => {
-                let image = self.local(output, names)?;
-                self.into(sink, |to| strake_export::tar(&image, to))?;
-            }
-            Kind::Local(folder) => {
-                strake_export::local(&self.local(output, names)?, folder, Owners::Caller)?;
-            }
+            Kind::Tar(sink) => self.tar(&prepared, output, sink)?,
+            Kind::Local(folder) => self.files(&prepared, output, folder)?,
         }
-        Ok(manifest)
+        Ok(prepared)
+    }
+
+    fn tar(&self, prepared: &Prepared, output: &Output, sink: &Sink) -> Result<(), Failure> {
+        let epoch = self.bench.source_date_epoch;
+        let images = self.images(prepared, &[])?;
+        self.into(sink, |to| match images.as_slice() {
+            [only] if !self.split(output) => strake_export::tar(only, epoch, to),
+            several => strake_export::tar_by_platform(several, epoch, to),
+        })
+    }
+
+    fn files(&self, prepared: &Prepared, output: &Output, folder: &Path) -> Result<(), Failure> {
+        let epoch = self.bench.source_date_epoch;
+        for image in self.images(prepared, &[])? {
+            let platform = strake_export::platform_folder(&image.config.value.platform());
+            let own = folder.join(platform);
+            let dest = if self.split(output) { &own } else { folder };
+            strake_export::local(&image, dest, Owners::Caller, epoch)?;
+        }
+        Ok(())
+    }
+
+    /// Whether files are in a folder for each platform.
+    fn split(&self, output: &Output) -> bool {
+        output.split.unwrap_or(self.built.index)
+    }
+
+    fn exported(&self, prepared: &Prepared, names: &[Reference]) -> Result<Exported, Failure> {
+        let Some(index) = &prepared.index else {
+            return Ok(Exported::One(Box::new(self.local(&prepared.parts[0], names)?)));
+        };
+        Ok(Exported::Several(strake_export::MultiImage {
+            index: index.clone(),
+            images: self.images(prepared, &[])?,
+            names: names.to_vec(),
+            annotations: prepared.descriptor.annotations.clone(),
+        }))
+    }
+
+    fn images(
+        &self,
+        prepared: &Prepared,
+        names: &[Reference],
+    ) -> Result<Vec<strake_export::Image>, Failure> {
+        prepared.parts.iter().map(|it| self.local(it, names)).collect()
     }
 
     /// The file of a layer. What is in a layout was not necessarily read so far: its digest is checked
@@ -120,42 +200,60 @@ impl Publisher<'_> {
         Ok(path)
     }
 
-    /// The image with every blob on this machine.
-    fn local(&self, output: &Output, names: &[Reference]) -> Result<strake_export::Image, Failure> {
+    /// A part with every blob on this machine.
+    fn local(&self, part: &Part, names: &[Reference]) -> Result<strake_export::Image, Failure> {
         let mut layers = Vec::new();
-        for layer in &self.image.layers {
+        for (layer, descriptor) in &part.layers {
             layers.push(strake_export::ImageLayer {
-                descriptor: layer.descriptor.clone(),
+                descriptor: descriptor.clone(),
                 diff_id: layer.diff_id,
                 blob: self.blob(layer)?,
             });
         }
-        let image = strake_export::Image {
-            manifest: self.image.manifest.clone(),
-            config: self.image.config.clone(),
+        Ok(strake_export::Image {
+            manifest: part.manifest.clone(),
+            config: part.config.clone(),
             layers,
             names: names.to_vec(),
-        };
-        Ok(image.with_media_types(output.media_types))
+            annotations: part.descriptor.annotations.clone(),
+        })
     }
 
     /// Into the store: every blob is there before the name is.
-    fn keep(&self, manifest: &Raw<Manifest>, names: &[Reference]) -> Result<(), Failure> {
+    fn keep(
+        &self,
+        prepared: &Prepared,
+        names: &[Reference],
+        output: &Output,
+    ) -> Result<(), Failure> {
         let store = &self.bench.store;
-        for layer in &self.image.layers {
-            let blob = self.blob(layer)?;
-            if store.blob(&layer.descriptor.digest).is_none() {
-                let dir = store.temp_dir("keep")?;
-                let copy = dir.path().join("blob");
-                fs_err::copy(blob, &copy)?;
-                store.insert_blob(&copy, &layer.descriptor.digest)?;
+        for part in &prepared.parts {
+            for (layer, descriptor) in &part.layers {
+                let blob = self.blob(layer)?;
+                if store.blob(&descriptor.digest).is_none() {
+                    let dir = store.temp_dir("keep")?;
+                    let copy = dir.path().join("blob");
+                    fs_err::copy(blob, &copy)?;
+                    store.insert_blob(&copy, &descriptor.digest)?;
+                }
             }
+            store.write_blob(&part.config.bytes)?;
+            store.write_blob(&part.manifest.bytes)?;
         }
-        store.write_blob(&self.image.config.bytes)?;
-        let digest = store.write_blob(&manifest.bytes)?;
+        if let Some(index) = &prepared.index {
+            store.write_blob(&index.bytes)?;
+        }
         self.alive()?;
+        let digest = prepared.descriptor.digest;
+        let StoreNames { dangling_prefix, canonical } = &output.store_names;
         for name in names {
             store.tag_image(&name.to_string(), &digest)?;
+            if *canonical {
+                store.tag_image(&name.at(digest).to_string(), &digest)?;
+            }
+        }
+        if let Some(prefix) = dangling_prefix.as_ref().filter(|_| names.is_empty()) {
+            store.tag_image(&format!("{prefix}@{digest}"), &digest)?;
         }
         Ok(())
     }
@@ -181,32 +279,41 @@ impl Publisher<'_> {
 
     fn push(
         &self,
-        manifest: &Raw<Manifest>,
+        prepared: &Prepared,
         names: &[Reference],
         by_digest: bool,
     ) -> Result<(), Failure> {
-        let mut layers = Vec::new();
-        for (layer, descriptor) in self.image.layers.iter().zip(&manifest.value.layers) {
-            layers.push(PushLayer { descriptor: descriptor.clone(), source: self.source(layer)? });
-        }
-        let image = PushImage {
-            manifest: manifest.clone(),
-            config: self.image.config.bytes.clone(),
-            layers,
-        };
-        let targets: Vec<Reference> = if by_digest {
-            names.iter().map(|it| it.at(manifest.digest())).collect()
-        } else {
-            names.to_vec()
-        };
+        let digest = prepared.descriptor.digest;
+        let targets: Vec<Reference> =
+            if by_digest { names.iter().map(|it| it.at(digest)).collect() } else { names.to_vec() };
         let vertex = self.vertex;
         let events = |event: PushEvent| {
             if let Some(event) = shown(vertex, event) {
                 (self.emit)(event);
             }
         };
-        self.bench.client.push_image(&image, &targets, &events)?;
+        let images = prepared.parts.iter().map(|it| self.pushed(it)).collect::<Result<_, _>>()?;
+        match &prepared.index {
+            Some(index) => {
+                let push = PushIndex { index: index.clone(), images };
+                self.bench.client.push_index(&push, &targets, &events)?;
+            }
+            None => {
+                for image in &images {
+                    self.bench.client.push_image(image, &targets, &events)?;
+                }
+            }
+        }
         Ok(())
+    }
+
+    fn pushed(&self, part: &Part) -> Result<PushImage, Failure> {
+        let mut layers = Vec::new();
+        for (layer, descriptor) in &part.layers {
+            layers.push(PushLayer { descriptor: descriptor.clone(), source: self.source(layer)? });
+        }
+        let (manifest, config) = (part.manifest.clone(), part.config.bytes.clone());
+        Ok(PushImage { manifest, config, layers })
     }
 
     /// A layer's file where there is one; else the repository that it can be mounted from.
@@ -220,6 +327,12 @@ impl Publisher<'_> {
             _ => PushSource::File(local_blob(layer, self.bench)?),
         })
     }
+}
+
+/// What goes into a layout.
+enum Exported {
+    One(Box<strake_export::Image>),
+    Several(strake_export::MultiImage),
 }
 
 fn title(output: &Output) -> &'static str {

@@ -21,7 +21,7 @@ pub use git_url::{GitUrlError, parse_git_url};
 pub use instruction::Instruction;
 pub use lex::{Comment, Directive, Heredoc, Word, WrittenFlag};
 pub use lower::{
-    NamedContext, Outline, OutlineArg, OutlineMount, Request, Target, Wanted, missing, outline,
-    plan, targets, unused_build_args,
+    NamedContext, Outline, OutlineArg, OutlineMount, Request, Target, Wanted, global_arg, missing,
+    outline, plan, targets, unused_build_args,
 };
 pub use parse::{Dockerfile, Statement, parse};

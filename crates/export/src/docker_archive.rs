@@ -17,7 +17,7 @@ pub fn docker_archive(image: &Image, sink: &mut dyn Write) -> Result<(), ExportE
         layers: image.layers.iter().map(|it| blob(&it.descriptor.digest)).collect(),
     }];
     let bytes = serde_json::to_vec(&document).expect("strings only");
-    layout_tar(image, sink, &[("manifest.json", bytes)])
+    layout_tar(&image.into(), sink, &[("manifest.json", bytes)])
 }
 
 #[derive(Serialize)]

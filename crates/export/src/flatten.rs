@@ -20,7 +20,31 @@ pub(crate) trait Target {
 
 /// Reads every layer twice: once for the headers, once, where anything of it is still to be seen, for
 /// the contents. Memory grows with the number of paths, not with their sizes.
-pub(crate) fn flatten(image: &Image, target: &mut dyn Target) -> Result<(), ExportError> {
+///
+/// With an `epoch` every file has that time, as SOURCE_DATE_EPOCH means it for files that are exported.
+pub(crate) fn flatten(
+    image: &Image,
+    epoch: Option<i64>,
+    target: &mut dyn Target,
+) -> Result<(), ExportError> {
+    let Some(time) = epoch else { return files(image, target) };
+    files(image, &mut At { time, target })
+}
+
+/// Gives all entries one time.
+struct At<'a> {
+    time: i64,
+    target: &'a mut dyn Target,
+}
+
+impl Target for At<'_> {
+    fn put(&mut self, entry: &Entry, size: u64, content: &mut dyn Read) -> Result<(), ExportError> {
+        let entry = Entry { mtime: self.time, ..entry.clone() };
+        self.target.put(&entry, size, content)
+    }
+}
+
+fn files(image: &Image, target: &mut dyn Target) -> Result<(), ExportError> {
     let merged = Merged::read(&image.layers)?;
     let mut names: BTreeMap<Place, Vec<&Entry>> = BTreeMap::new();
     for node in merged.nodes.values() {

@@ -1,7 +1,7 @@
 //! The documents of an OCI layout: `oci-layout` and `index.json`. OCI image specification,
 //! *image-layout.md*; the annotations are those that buildx and containerd write and read.
 
-use crate::Image;
+use crate::Package;
 use std::collections::BTreeMap;
 use strake_oci::{Descriptor, Index, Reference, media_type};
 
@@ -15,34 +15,34 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// RFC 3339.
 const CREATED: &str = "org.opencontainers.image.created";
 
-/// The index of a layout that holds `image` alone.
-pub(crate) fn index(image: &Image) -> Index {
+/// The index of a layout that holds `package` alone.
+pub(crate) fn index(package: &Package<'_>) -> Index {
     Index {
         schema_version: 2,
         media_type: Some(media_type::OCI_INDEX.to_owned()),
-        manifests: descriptors(image),
+        manifests: descriptors(package),
         annotations: BTreeMap::new(),
     }
 }
 
-/// `old` with `image` in it. An image of the same name gives way; all others stay.
-pub(crate) fn merged(mut old: Index, image: &Image) -> Index {
-    let new = descriptors(image);
+/// `old` with `package` in it. An image of the same name gives way; all others stay.
+pub(crate) fn merged(mut old: Index, package: &Package<'_>) -> Index {
+    let new = descriptors(package);
     old.manifests.retain(|it| !new.iter().any(|new| same_place(it, new)));
     old.manifests.extend(new);
     old
 }
 
 /// One descriptor for each name, or one without any.
-fn descriptors(image: &Image) -> Vec<Descriptor> {
-    let mut plain = image.manifest_descriptor();
-    if let Some(created) = &image.config.value.created {
-        plain.annotations.insert(CREATED.to_owned(), created.clone());
+fn descriptors(package: &Package<'_>) -> Vec<Descriptor> {
+    let mut plain = package.root.clone();
+    if let Some(created) = package.created() {
+        plain.annotations.entry(CREATED.to_owned()).or_insert_with(|| created.to_owned());
     }
-    if image.names.is_empty() {
+    if package.names.is_empty() {
         return vec![plain];
     }
-    image.names.iter().map(|name| named(plain.clone(), name)).collect()
+    package.names.iter().map(|name| named(plain.clone(), name)).collect()
 }
 
 fn named(mut descriptor: Descriptor, name: &Reference) -> Descriptor {

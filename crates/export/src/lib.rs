@@ -21,9 +21,9 @@ mod write_tar;
 
 pub use docker_archive::docker_archive;
 pub use error::ExportError;
-pub use image::{Image, ImageLayer};
+pub use image::{Image, ImageLayer, MultiImage, Package, index};
 pub use local::{Owners, local};
 pub use media_types::{MediaTypes, with_media_types};
 pub use oci_layout::{oci_dir, oci_tar};
 pub use output_file::write_file;
-pub use rootfs_tar::tar;
+pub use rootfs_tar::{platform_folder, tar, tar_by_platform};

@@ -36,13 +36,18 @@ pub enum Owners {
 /// Nothing outside of `dest` is touched: a link that stands where the image has a directory is
 /// replaced, never followed. Device nodes and `security.*` attributes need root; a missing device
 /// node is an error, a missing attribute is not, as with `tar -x`.
-pub fn local(image: &Image, dest: &Path, owners: Owners) -> Result<(), ExportError> {
+pub fn local(
+    image: &Image,
+    dest: &Path,
+    owners: Owners,
+    epoch: Option<i64>,
+) -> Result<(), ExportError> {
     fs::create_dir_all(dest)?;
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root =
         rustix::fs::openat(CWD, dest, flags, Mode::empty()).map_err(|it| at(dest, it.into()))?;
     let mut target = Folder { dest: dest.to_owned(), root, owners, directories: Vec::new() };
-    flatten(image, &mut target)?;
+    flatten(image, epoch, &mut target)?;
     target.finish()
 }
 

@@ -1,7 +1,7 @@
 //! An image as an OCI layout: a tar, or a folder that may hold others already.
 
 use crate::{
-    ExportError, Image,
+    ExportError, Package,
     image::{Blob, length},
     layout,
     write_tar::{end, header, pad},
@@ -16,20 +16,23 @@ use strake_layer::{Entry, Kind};
 use strake_oci::{Index, Raw, media_type};
 
 /// Writes the layout as a tar: entries in byte order of their names, times 0, owners 0.
-pub fn oci_tar(image: &Image, sink: &mut dyn Write) -> Result<(), ExportError> {
-    layout_tar(image, sink, &[])
+pub fn oci_tar<'a>(
+    package: impl Into<Package<'a>>,
+    sink: &mut dyn Write,
+) -> Result<(), ExportError> {
+    layout_tar(&package.into(), sink, &[])
 }
 
 /// The layout as a tar, with further documents that stand between `index.json` and `oci-layout`.
 pub(crate) fn layout_tar(
-    image: &Image,
+    package: &Package<'_>,
     sink: &mut dyn Write,
     documents: &[(&str, Vec<u8>)],
 ) -> Result<(), ExportError> {
-    let index = Raw::write(layout::index(image));
+    let index = Raw::write(layout::index(package));
     directory(sink, "blobs")?;
     directory(sink, "blobs/sha256")?;
-    for (digest, blob) in image.blobs()? {
+    for (digest, blob) in package.blobs()? {
         header(sink, &entry(&format!("blobs/sha256/{}", digest.hex()), blob.size()))?;
         copy_blob(blob, sink)?;
         pad(sink, blob.size())?;
@@ -44,12 +47,13 @@ pub(crate) fn layout_tar(
 
 /// Puts the image into the layout at `dir`, which is made where there is none. Images of other names
 /// stay. A reader sees the old index or the new one, and each has its blobs; exports take turns.
-pub fn oci_dir(image: &Image, dir: &Path) -> Result<(), ExportError> {
-    let blobs = image.blobs()?;
+pub fn oci_dir<'a>(package: impl Into<Package<'a>>, dir: &Path) -> Result<(), ExportError> {
+    let package = package.into();
+    let blobs = package.blobs()?;
     fs::create_dir_all(dir)?;
     let lock = File::open(dir)?;
     lock.file().lock()?;
-    let index = layout::merged(present_index(dir)?, image);
+    let index = layout::merged(present_index(dir)?, &package);
     let blob_dir = dir.join("blobs/sha256");
     fs::create_dir_all(&blob_dir)?;
     for (digest, blob) in blobs {

@@ -62,7 +62,7 @@ impl Lab {
             annotations: Default::default(),
         });
         let names = names.iter().map(|it| it.parse().unwrap()).collect();
-        Image { manifest, config, layers, names }
+        Image { manifest, config, layers, names, annotations: Default::default() }
     }
 
     /// Two layers with a whiteout, an opaque directory, links, modes, owners and hostile names.
@@ -169,7 +169,7 @@ print('\n'.join(sorted(lines)))
 fn python_reads_the_flattened_tar() {
     let lab = Lab::new();
     let out = lab.path("root.tar");
-    write_file(&out, |it| tar(&lab.sample(&[]), it)).unwrap();
+    write_file(&out, |it| tar(&lab.sample(&[]), None, it)).unwrap();
     assert_eq!(python_listing(&out), SAMPLE);
     let unpacked = lab.path("unpacked");
     fs::create_dir(&unpacked).unwrap();
@@ -188,7 +188,7 @@ fn a_link_whose_first_name_is_gone_becomes_the_file() {
     let top = lab.layer(1, |it| file(it, ".wh.z", 0o600, 0, b""));
     let out = lab.path("root.tar");
     let image = lab.image(&[], vec![base, top]);
-    write_file(&out, |it| tar(&image, it)).unwrap();
+    write_file(&out, |it| tar(&image, None, it)).unwrap();
     assert_eq!(python_listing(&out), "a f 644 0 content\nb h 644 0 a\n");
 }
 
@@ -206,7 +206,7 @@ fn a_folder_has_the_same_files_and_nothing_leaves_it() {
     fs::create_dir_all(out.join("escape/deep")).unwrap();
     fs::write(out.join("mine"), b"mine").unwrap();
     for _ in 0..2 {
-        local(&image, &out, Owners::Caller).unwrap();
+        local(&image, &out, Owners::Caller, None).unwrap();
         assert_eq!(fs::read(out.join("bin/hello")).unwrap(), b"new");
         assert_eq!(fs::read(out.join("bin/hi")).unwrap(), b"#!/bin/sh\necho hello\n");
         assert_eq!(fs::read(out.join("usr/lib/through")).unwrap(), b"through the link");
@@ -247,7 +247,7 @@ fn the_same_image_gives_the_same_bytes() {
         let (mut oci, mut docker, mut root) = (Vec::new(), Vec::new(), Vec::new());
         oci_tar(&image, &mut oci).unwrap();
         docker_archive(&image, &mut docker).unwrap();
-        tar(&image, &mut root).unwrap();
+        tar(&image, None, &mut root).unwrap();
         (oci, docker, root)
     };
     assert_eq!(bytes(), bytes());
@@ -314,10 +314,10 @@ fn hostile_layers_are_refused_by_name() {
     let layer = lab.layer(0, |it| it.append(&hostile, [].as_slice()).unwrap());
     let image = lab.image(&[], vec![layer]);
     let out = lab.path("out");
-    let refused = local(&image, &out, Owners::Caller).unwrap_err().to_string();
+    let refused = local(&image, &out, Owners::Caller, None).unwrap_err().to_string();
     assert!(refused.contains("../evil"), "{refused}");
     assert!(!lab.path("evil").exists());
-    assert!(tar(&image, &mut Vec::new()).is_err());
+    assert!(tar(&image, None, &mut Vec::new()).is_err());
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
     thread,
 };
-use strake_oci::{Descriptor, DiffId, media_type};
+use strake_oci::{Descriptor, DiffId};
 
 /// How [`pack`] works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,11 +171,7 @@ fn pack_knowing(
     let written = written.map_err(failed)?;
     let (contents, files, tar) = assembled?;
     let diff_id = DiffId(tar.digest);
-    let media_type = match compression {
-        Compression::None => media_type::OCI_LAYER,
-        Compression::Gzip(_) => media_type::OCI_LAYER_GZIP,
-        Compression::Zstd(_) => media_type::OCI_LAYER_ZSTD,
-    };
+    let media_type = compression.media_type();
     let digest = written.digest.unwrap_or(diff_id.0);
     Ok(Packed {
         diff_id,

@@ -124,4 +124,13 @@ pub enum Compression {
 impl Compression {
     /// The level that gives blobs no larger than BuildKit's, at the least cost.
     pub const DEFAULT_GZIP: u32 = 5;
+
+    /// The OCI media type of a layer packed like this.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Compression::None => strake_oci::media_type::OCI_LAYER,
+            Compression::Gzip(_) => strake_oci::media_type::OCI_LAYER_GZIP,
+            Compression::Zstd(_) => strake_oci::media_type::OCI_LAYER_ZSTD,
+        }
+    }
 }

@@ -140,12 +140,12 @@ impl Client {
     }
 
     /// Whether `reference` names `digest` already; where that cannot be told, writing it will tell.
-    fn holds(&self, reference: &Reference, digest: Digest) -> bool {
+    pub(crate) fn holds(&self, reference: &Reference, digest: Digest) -> bool {
         matches!(self.head_manifest(reference), Ok(Some(held)) if held == digest)
     }
 
     /// Writes a tag. One that may not be written again and stands for this image already is fine.
-    fn tag(&self, named: &Reference, kind: &str, bytes: &[u8]) -> Result<(), Error> {
+    pub(crate) fn tag(&self, named: &Reference, kind: &str, bytes: &[u8]) -> Result<(), Error> {
         let Err(refused) = self.push_manifest(named, kind, bytes) else { return Ok(()) };
         let immutable = match &refused {
             Error::UnexpectedStatus { status, message, .. } if (400..500).contains(status) => {
@@ -247,7 +247,7 @@ fn is_foreign(descriptor: &Descriptor) -> bool {
         || kind.starts_with("application/vnd.docker.image.rootfs.foreign.")
 }
 
-fn place(target: &Reference) -> String {
+pub(crate) fn place(target: &Reference) -> String {
     format!("{}/{}", target.registry, target.repository)
 }
 

@@ -3,10 +3,7 @@
 use strake_oci::{Descriptor, Index, Platform};
 
 /// The manifest for `wanted`, or the platforms that there are.
-pub(crate) fn select<'a>(
-    index: &'a Index,
-    wanted: &Platform,
-) -> Result<&'a Descriptor, Vec<Platform>> {
+pub fn select<'a>(index: &'a Index, wanted: &Platform) -> Result<&'a Descriptor, Vec<Platform>> {
     let runnable = runnable(wanted);
     let images = || index.manifests.iter().filter(|it| !is_attestation(it));
     let ranked = images().filter_map(|it| {

@@ -58,14 +58,18 @@ fn cached(
     let bench = engine.bench;
     let record = step_key(&at.step.op, state.root, &at.stage.platform, sources);
     let key = record.key();
-    let may_hit = bench.may_hit(&at.stage.name);
-    if may_hit && let Some(layer) = look_up(engine, &key) {
+    let may_hit = || bench.may_hit(&at.stage.name, &key);
+    if may_hit()
+        && let Some(layer) = look_up(engine, &key)
+    {
         (engine.emit)(Event::Cached { vertex: at.vertex });
         return Ok(layer);
     }
     // Concurrent builds that need the same step wait here for the one that makes it.
     let _only_one = bench.store.lock(&format!("step {key}"))?;
-    if may_hit && let Some(layer) = look_up(engine, &key) {
+    if may_hit()
+        && let Some(layer) = look_up(engine, &key)
+    {
         (engine.emit)(Event::Cached { vertex: at.vertex });
         return Ok(layer);
     }
@@ -73,11 +77,12 @@ fn cached(
     let reason = explain(bench.store.last_record(&slot).as_ref(), &record);
     tracing_miss(engine, at, &reason);
     let began = std::time::Instant::now();
-    let place = Place::new(engine, at, &slot, may_hit);
+    let place = Place::new(engine, at, &slot, may_hit());
     let made = make(place.earlier.as_ref())?;
     let layer = store(engine, state, made, &place)?;
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     finish(engine, &key, &slot, record, &layer, millis)?;
+    bench.note_made(key);
     Ok(layer)
 }
 
@@ -106,7 +111,10 @@ fn look_up(engine: &Engine<'_>, key: &strake_plan::StepKey) -> Option<ImageLayer
 }
 
 fn stored(engine: &Engine<'_>, diff_id: DiffId) -> Option<ImageLayer> {
-    let record = engine.bench.store.layer(&diff_id, engine.bench.compression)?;
+    let store = &engine.bench.store;
+    // However it is packed: outputs have it packed anew where they want another way.
+    let record = store.layer(&diff_id, engine.bench.compression);
+    let record = record.or_else(|| store.any_layer(&diff_id))?;
     Some(image_layer(&record))
 }
 

@@ -3,13 +3,17 @@
 use crate::{
     args::BuildArgs,
     bases::Bases,
-    clock,
+    build_arguments, clock,
     commands::call::{self, Ask, Call},
     environment,
     failure::{Failure, chain, disk_hint},
     inputs::{self, Named},
     output::Output,
-    progress, publish, run_options, say,
+    planning::{self, Asked},
+    prepared::Built,
+    progress,
+    publish::{self, Published, Publisher},
+    run_options, say,
     signals::{Signals, cancelled},
     units,
 };
@@ -17,12 +21,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::Read,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex, atomic::AtomicBool},
 };
-use strake_build::{BuildError, Image, StepError, Workbench};
+use strake_build::{BuildError, StepError, Workbench};
 use strake_cache::Store;
 use strake_context::{Context, StatIndex};
-use strake_diag::{Colour, Diagnostic, Source};
+use strake_diag::{Diagnostic, Source};
 use strake_dockerfile::{Dockerfile, Request};
 use strake_layer::Compression;
 use strake_oci::{Digest, Platform, Reference};
@@ -46,7 +50,8 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     let call = call::read(args.call.as_deref(), args.check)?;
     let outputs = Output::choose(&args.outputs, args.push, args.load, !args.tags.is_empty())?;
     let names = names(&args.tags)?;
-    let platform = platform(&args.platform)?;
+    let build_args = inputs::build_args(&args.build_args)?;
+    let asked = Asked::new(&args.platform, &args.annotations, &build_args, &outputs)?;
     let named = inputs::named_contexts(&args.build_contexts)?;
     let secrets = inputs::secrets(&args.secrets)?;
     let source = dockerfile(&args)?;
@@ -60,16 +65,16 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     signals.watch(&client, &remote, store.leftovers());
 
     let (file, problems) = strake_dockerfile::parse(&source.text);
-    let request = request(&args, platform, &named)?;
-    warn(&args, &file, &request);
+    let of = |it: &Platform| request(&args, it.clone(), &named, &build_args);
+    let requests = asked.platforms.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+    warn(&file, &requests[0], &build_args);
+    let source_date_epoch = planning::source_date_epoch(&file, &requests[0], &time_of(&named))?;
     let bases = Bases { store: &store, client: &client, named: &named, pull: args.pull };
-    show_problems(&problems, &source.text)?;
+    planning::show_problems(&problems, &source.text)?;
     if let Some(call) = call {
-        return answer(call, &file, request, &bases, &source.text);
+        return answer(call, &file, requests, &bases, &source.text);
     }
-    let request = resolve(&file, request, &bases, &source.text)?;
-    let plan =
-        strake_dockerfile::plan(&file, &request).map_err(|it| rendered(&it, &source.text))?;
+    let plans = planning::plans(&file, requests, &bases, &source.text)?;
 
     let stat_index = stat_index(&store, &args.context);
     let overlay =
@@ -85,65 +90,74 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
         secrets,
         no_cache: args.no_cache,
         no_cache_filter: args.no_cache_filter.clone(),
-        compression: compression(&outputs)?,
+        compression: compression(&outputs),
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         clock: clock::now,
-        source_date_epoch: inputs::source_date_epoch(&args.build_args)?,
+        source_date_epoch: source_date_epoch.map(i64::from),
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
         extra_hosts: inputs::extra_hosts(&args.add_hosts)?,
         shm_size: args.shm_size.as_deref().map(units::size).transpose().map_err(Failure::usage)?,
-        run: run_options::read(&args.run, &args.network, &inputs::build_args(&args.build_args)?)?,
+        run: run_options::read(&args.run, &args.network, &build_args)?,
         host_env: Vec::new(),
+        made: Mutex::default(),
         cancel: signals.cancel.clone(),
         failed: AtomicBool::new(false),
     };
-    let built = run_and_publish(&args, &plan, &bench, &outputs, &names, &source.text);
+    let built = run_and_publish(&args, &asked, &plans, &bench, &outputs, &names, &source.text);
     save_stat_index(&bench, &stat_index);
-    let (image, published) = built?;
-    report(&args, &names, &outputs, &image, &published, &bench.store)
+    report(&args, &names, &outputs, &built?, &bench.store)
 }
 
 /// Tells what `--call` asks, and builds nothing.
 fn answer(
     call: Call,
     file: &Dockerfile,
-    request: Request,
+    requests: Vec<Request>,
     bases: &Bases<'_>,
     source: &Source,
 ) -> Result<(), Failure> {
-    let failed = |it: Vec<Diagnostic>| rendered(&it, source);
+    let failed = |it: Vec<Diagnostic>| planning::rendered(&it, source);
     match call.ask {
         Ask::Targets => {
             let targets = strake_dockerfile::targets(file).map_err(failed)?;
             call::tell_targets(call, &targets, source);
         }
         Ask::Outline => {
-            let request = resolve(file, request, bases, source)?;
-            let outline = strake_dockerfile::outline(file, &request).map_err(failed)?;
+            let requests = planning::resolve(file, requests, bases, source)?;
+            let outline = strake_dockerfile::outline(file, &requests[0]).map_err(failed)?;
             call::tell_outline(call, &outline, source);
         }
     }
     Ok(())
 }
 
-/// Runs the plan and gives the image to its outputs, shown as `--progress` says.
+/// When the files of a context were last changed: those of a folder have no time of their own.
+fn time_of(named: &BTreeMap<String, Named>) -> impl Fn(&str) -> Option<Option<i64>> {
+    |name| (name == "context" || named.contains_key(name)).then_some(None)
+}
+
+/// Runs the plans and gives the images to their outputs, shown as `--progress` says.
 fn run_and_publish(
     args: &BuildArgs,
-    plan: &Plan,
+    asked: &Asked,
+    plans: &[Plan],
     bench: &Workbench,
     outputs: &[Output],
     names: &[Reference],
     source: &Source,
-) -> Result<(Image, publish::Published), Failure> {
+) -> Result<Published, Failure> {
     let reader = progress::reader(&args.progress, args.quiet, args.verbose)?;
     let emit = |event| reader.event(event);
-    let built = strake_build::run(plan, bench, &emit)
-        .map_err(|error| explain(&error, source, bench.store.root()))
-        .and_then(|image| {
-            let vertex = publish::vertex(plan);
-            let publisher = publish::Publisher { image: &image, names, bench, emit: &emit, vertex };
-            let done = publisher.publish(outputs)?;
-            Ok((image, done))
+    let run = match plans {
+        [only] if !asked.index => strake_build::run(only, bench, &emit).map(|it| vec![it]),
+        several => strake_build::run_all(several, bench, &emit),
+    };
+    let built =
+        run.map_err(|error| explain(&error, source, bench.store.root())).and_then(|images| {
+            let vertex = publish::vertex(plans);
+            let Asked { platforms, index, annotations } = asked;
+            let built = Built { images: &images, platforms, index: *index, annotations };
+            Publisher { built, names, bench, emit: &emit, vertex }.publish(outputs)
         });
     reader.finish();
     built
@@ -181,16 +195,6 @@ fn names(tags: &[String]) -> Result<Vec<Reference>, Failure> {
             Ok(name)
         })
         .collect()
-}
-
-fn platform(written: &[String]) -> Result<Platform, Failure> {
-    let all: Vec<&str> = written.iter().flat_map(|it| it.split(',')).collect();
-    match all.as_slice() {
-        [] | ["local"] => Ok(Platform::host()),
-        [one] => Ok(one.parse()?),
-        _ => Err(Failure::usage("--platform with several platforms is not supported yet")
-            .hint("build one platform at a time")),
-    }
 }
 
 /// The Dockerfile and where it was.
@@ -315,10 +319,11 @@ fn request(
     args: &BuildArgs,
     platform: Platform,
     named: &BTreeMap<String, Named>,
+    build_args: &[(String, String)],
 ) -> Result<Request, Failure> {
     let mut request = Request::new(platform, Platform::host());
-    let build_args = inputs::build_args(&args.build_args)?;
-    request.build_args = build_args.into_iter().map(|(name, value)| (name, Some(value))).collect();
+    let pair = |(name, value): &(String, String)| (name.clone(), Some(value.clone()));
+    request.build_args = build_args.iter().map(pair).collect();
     request.target.clone_from(&args.target);
     request.labels = inputs::pairs("--label", &args.labels)?;
     request.network = match args.network.as_str() {
@@ -344,64 +349,14 @@ fn request(
 }
 
 /// Says which build arguments do nothing.
-fn warn(args: &BuildArgs, file: &Dockerfile, request: &Request) {
+fn warn(file: &Dockerfile, request: &Request, build_args: &[(String, String)]) {
     let unused = strake_dockerfile::unused_build_args(file, request);
     if !unused.is_empty() {
         say::note(&format!("warning: no ARG of the Dockerfile takes {}", unused.join(", ")));
     }
-    for name in inputs::without_effect(&args.build_args) {
-        say::note(&format!("warning: build argument {name} has no effect in strake"));
+    for line in build_arguments::without_effect(build_args) {
+        say::note(&format!("warning: {line}"));
     }
-}
-
-/// Base images that planning asks for are looked up side by side until it asks no more.
-fn resolve(
-    file: &Dockerfile,
-    mut request: Request,
-    bases: &Bases<'_>,
-    source: &Source,
-) -> Result<Request, Failure> {
-    loop {
-        let wanted =
-            strake_dockerfile::missing(file, &request).map_err(|it| rendered(&it, source))?;
-        if wanted.is_empty() {
-            return Ok(request);
-        }
-        let found = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                wanted.iter().map(|it| scope.spawn(move || bases.find(it))).collect();
-            threads.into_iter().map(|it| it.join()).collect::<Vec<_>>()
-        });
-        for (wanted, found) in wanted.into_iter().zip(found) {
-            let image = found.expect("looking up a base does not panic").map_err(|failure| {
-                let message = format!("failed to resolve {}: {}", wanted.name, failure.message);
-                let mut told = Diagnostic::error("base-image", wanted.span, message);
-                if let Some(near) = &wanted.near_stage {
-                    told = told.hint(format!("there is a stage of nearly this name: {near}"));
-                } else if let Some(hint) = failure.hint {
-                    told = told.hint(hint);
-                }
-                rendered(&[told], source)
-            })?;
-            request.images.insert((wanted.name, wanted.platform), image);
-        }
-    }
-}
-
-/// Errors end the build; warnings are shown.
-fn show_problems(problems: &[Diagnostic], source: &Source) -> Result<(), Failure> {
-    if problems.iter().any(Diagnostic::is_error) {
-        return Err(rendered(problems, source));
-    }
-    for problem in problems {
-        say::note(strake_diag::render(problem, source, Colour::Never).trim_end());
-    }
-    Ok(())
-}
-
-fn rendered(problems: &[Diagnostic], source: &Source) -> Failure {
-    let text = strake_diag::render_all(problems, source, Colour::Never);
-    Failure::new(text)
 }
 
 /// A failed step with its place in the Dockerfile and the last of its output.
@@ -414,7 +369,7 @@ fn explain(error: &BuildError, source: &Source, store: &Path) -> Failure {
     if let Some(hint) = error.hint().or_else(|| disk_hint(error.as_ref(), Some(store))) {
         told = told.hint(hint);
     }
-    let failure = rendered(&[told], source);
+    let failure = planning::rendered(&[told], source);
     match error.as_ref() {
         StepError::Exit { tail, .. } if !tail.is_empty() => {
             let tail = String::from_utf8_lossy(tail);
@@ -425,34 +380,29 @@ fn explain(error: &BuildError, source: &Source, store: &Path) -> Failure {
     }
 }
 
-fn compression(outputs: &[Output]) -> Result<Compression, Failure> {
-    let wanted: BTreeSet<Compression> = outputs.iter().filter_map(Output::compression).collect();
-    match wanted.len() {
-        0 => Ok(Compression::Gzip(Compression::DEFAULT_GZIP)),
-        1 => Ok(wanted.into_iter().next().expect("there is one")),
-        _ => Err(Failure::usage("outputs with different compression in one build")
-            .hint("build twice; the second build is cached")),
-    }
+/// What new layers are packed with first: outputs that want another compression pack them anew.
+fn compression(outputs: &[Output]) -> Compression {
+    let wanted = outputs.iter().find_map(Output::compression);
+    wanted.unwrap_or(Compression::Gzip(Compression::DEFAULT_GZIP))
 }
 
 fn report(
     args: &BuildArgs,
     names: &[Reference],
     outputs: &[Output],
-    image: &Image,
-    published: &publish::Published,
+    published: &Published,
     store: &Store,
 ) -> Result<(), Failure> {
-    let config = image.config.digest();
+    let id = published.id();
     if let Some(file) = &args.iidfile {
-        fs_err::write(file, config.to_string())?;
+        fs_err::write(file, id.to_string())?;
     }
     if let Some(file) = &args.metadata_file {
-        let text = metadata(names, published, &config);
+        let text = metadata(names, published);
         fs_err::write(file, format!("{text:#}\n"))?;
     }
     if args.quiet {
-        say::data(&config.to_string());
+        say::data(&id.to_string());
         return Ok(());
     }
     say::note(&format!("image {}", published.descriptor.digest));
@@ -467,17 +417,15 @@ fn report(
     Ok(())
 }
 
-fn metadata(
-    names: &[Reference],
-    published: &publish::Published,
-    config: &Digest,
-) -> serde_json::Value {
+fn metadata(names: &[Reference], published: &Published) -> serde_json::Value {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut text = serde_json::json!({
-        "containerimage.config.digest": config,
         "containerimage.descriptor": published.descriptor,
         "containerimage.digest": published.descriptor.digest,
     });
+    if let Some(config) = &published.config {
+        text["containerimage.config.digest"] = config.to_string().into();
+    }
     if !names.is_empty() {
         text["image.name"] = names.join(",").into();
     }

@@ -10,6 +10,7 @@ pub(super) const TYPES_HINT: &str =
 
 const IMAGES: &[&str] = &["oci", "docker", "image", "registry"];
 const PUSHED: &[&str] = &["image", "registry"];
+const FILES: &[&str] = &["tar", "local"];
 
 /// A key and the types that take it.
 const KEYS: &[(&str, &[&str])] = &[
@@ -21,37 +22,42 @@ const KEYS: &[(&str, &[&str])] = &[
     ("compression-level", IMAGES),
     ("force-compression", IMAGES),
     ("oci-mediatypes", IMAGES),
+    ("rewrite-timestamp", IMAGES),
+    ("source-date-epoch", IMAGES),
+    ("platform-split", FILES),
+    ("mode", &["local"]),
+    ("unpack", PUSHED),
+    ("store", PUSHED),
+    ("name-canonical", PUSHED),
+    ("dangling-name-prefix", PUSHED),
     ("push", PUSHED),
     ("push-by-digest", PUSHED),
 ];
 
 /// Keys that buildx has and strake has not, with what to do. A star stands for anything.
 const NOT_HERE: &[(&str, &str)] = &[
-    ("annotation*", "use --label"),
-    ("rewrite-timestamp", "leave it out: file times are those of the build"),
-    ("epoch", "leave it out: times are those of the build"),
-    ("source-date-epoch", "leave it out: times are those of the build"),
+    ("epoch", "use source-date-epoch"),
     ("attestation-*", "leave it out: attestations are not made"),
     ("buildinfo*", "leave it out: build info is not part of an image any more"),
     ("prefer-nondist-layers", "leave it out: all layers are distributed"),
     ("oci-artifact", "leave it out: attestations are not made"),
-    ("name-canonical", "leave it out"),
-    ("dangling-name-prefix", "leave it out: an image without a name is reached by its digest"),
-    ("unpack", "leave it out: there is no daemon to unpack for"),
-    ("store", "leave it out: type=image always stores"),
     ("registry.insecure", "use --plain-http HOST or --insecure-registry HOST"),
-    ("platform-split", "leave it out: one platform is built at a time"),
-    ("mode", "empty the folder first"),
     ("context", "leave it out: there is no daemon to load into"),
 ];
 
 /// Types that buildx has and strake has not.
 const TYPES_NOT_HERE: &[(&str, &str)] = &[("cacheonly", "leave -o out: steps are always cached")];
 
+/// Whether a key is one of the annotations'.
+pub(super) fn is_annotation(key: &str) -> bool {
+    let rest = key.strip_prefix("annotation");
+    rest.is_some_and(|it| it.is_empty() || it.starts_with(['.', '-', '[']))
+}
+
 /// Whether a field begins with a key, so that it can be no path.
 pub(super) fn has_known_key(field: &str) -> bool {
     let Some((key, _)) = field.split_once('=') else { return false };
-    KEYS.iter().any(|it| it.0 == key) || instead(NOT_HERE, key).is_some()
+    is_annotation(key) || KEYS.iter().any(|it| it.0 == key) || instead(NOT_HERE, key).is_some()
 }
 
 /// Whether the type is there and takes all of the keys.
@@ -62,10 +68,17 @@ pub(super) fn check(kind: &str, values: &BTreeMap<String, String>) -> Result<(),
         return Err((format!("`type={kind}` is not there"), Some(hint)));
     }
     for key in values.keys() {
+        if is_annotation(key) && IMAGES.contains(&kind) {
+            continue;
+        }
         match KEYS.iter().find(|it| it.0 == key) {
             Some((_, types)) if types.contains(&kind) => {}
             Some((_, types)) => {
                 let hint = format!("it is for type={}", types.join(", "));
+                return Err((format!("`{key}` has no meaning for type={kind}"), Some(hint)));
+            }
+            None if is_annotation(key) => {
+                let hint = format!("it is for type={}", IMAGES.join(", "));
                 return Err((format!("`{key}` has no meaning for type={kind}"), Some(hint)));
             }
             None => return Err(unknown(key)),

@@ -22,9 +22,9 @@ fn types_and_destinations() {
     assert_eq!(kind("type=local,dest=out"), Kind::Local("out".into()));
     assert_eq!(kind("type=docker,dest=a.tar"), Kind::Docker(file("a.tar")));
     assert_eq!(kind("type=image"), Kind::Store);
-    assert_eq!(kind("type=registry"), Kind::Registry { by_digest: false });
+    assert_eq!(kind("type=registry"), Kind::Registry { by_digest: false, store: false });
     let digest = "type=image,push=true,push-by-digest=1,name=a/b";
-    assert_eq!(kind(digest), Kind::Registry { by_digest: true });
+    assert_eq!(kind(digest), Kind::Registry { by_digest: true, store: false });
 }
 
 #[test]
@@ -56,12 +56,14 @@ fn wrong_values_are_told() {
         ("dest=a", "`type` is missing", "type=oci"),
         ("type=oci,compresion=gzip", "`compresion` is not known", "did you mean `compression`?"),
         ("type=oci,xyzzy=1", "`xyzzy` is not known", "keys are"),
-        ("type=oci,rewrite-timestamp=true", "not supported", "leave it out"),
-        ("type=oci,annotation.a=b", "not supported", "--label"),
-        ("type=oci,annotation-index.a=b", "not supported", "--label"),
+        ("type=oci,annotation-idx.a=b", "`idx` is no type", "manifest-descriptor"),
+        ("type=tar,annotation.a=b", "no meaning for type=tar", "type=oci"),
+        ("type=oci,source-date-epoch=-1", "seconds", ""),
+        ("type=image,store=false", "writes nothing", "push=true"),
+        ("type=image,unpack=true", "without a daemon", "leave it out"),
         ("type=image,registry.insecure=true", "not supported", "--plain-http"),
         ("type=oci,compression=estargz", "estargz", "gzip, zstd or uncompressed"),
-        ("type=local,dest=d,mode=delete", "not supported", "empty the folder"),
+        ("type=local,dest=d,mode=delete", "`mode=delete` is not supported", "empty the folder"),
         ("type=local,dest=d,compression=gzip", "no meaning for type=local", "type=oci"),
         ("type=oci,name=a,b", "`b` has no `=`", "quote"),
         ("type=oci,dest=a,dest=b", "twice", "once"),
@@ -91,7 +93,7 @@ fn chosen(written: &[&str], push: bool, load: bool, tagged: bool) -> Vec<Kind> {
 
 #[test]
 fn flags_and_outputs_together() {
-    let push = Kind::Registry { by_digest: false };
+    let push = Kind::Registry { by_digest: false, store: false };
     assert_eq!(chosen(&[], false, false, false), []);
     assert_eq!(chosen(&[], false, false, true), [Kind::Store]);
     assert_eq!(chosen(&[], true, false, true), std::slice::from_ref(&push));

@@ -37,6 +37,11 @@ pub fn plan(file: &Dockerfile, request: &Request) -> Result<Plan, Vec<Diagnostic
     make(file, request).map_err(one)
 }
 
+/// The value of an ARG in front of the first FROM, if it has one.
+pub fn global_arg(file: &Dockerfile, request: &Request, name: &str) -> Option<String> {
+    Graph::new(file, request).ok()?.globals.get(name).map(str::to_owned)
+}
+
 /// The `--build-arg`s that no ARG declares and that nothing else reads.
 pub fn unused_build_args(file: &Dockerfile, request: &Request) -> Vec<String> {
     let declared = |name: &str| {
