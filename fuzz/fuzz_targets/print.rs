@@ -1,0 +1,4 @@
+//! See `language::prints`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|text: &str| strake_fuzz::language::prints(text));

@@ -1,0 +1,4 @@
+//! What must hold for every input, apart from how inputs are made.
+
+pub mod ignore;
+pub mod language;
