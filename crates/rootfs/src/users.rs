@@ -15,7 +15,7 @@ pub struct UserInfo {
     pub gid: u32,
     /// Supplementary groups, in the order of the file.
     pub groups: Vec<u32>,
-    /// Home directory; `/` where the user has none.
+    /// Home directory: `/` for a user that passwd does not have, empty where passwd says so.
     pub home: String,
     /// Login name, where passwd has one.
     pub name: Option<String>,
@@ -110,7 +110,6 @@ pub fn numeric_owner(spec: &str) -> Option<(u32, u32)> {
 fn of_uid(passwd: &[u8], uid: u32) -> (String, Option<String>) {
     let text = |it: &[u8]| String::from_utf8_lossy(it).into_owned();
     match users(passwd).find(|it| it.uid == uid) {
-        Some(found) if found.home.is_empty() => ("/".to_owned(), Some(text(found.name))),
         Some(found) => (text(found.home), Some(text(found.name))),
         None => ("/".to_owned(), None),
     }
@@ -217,8 +216,8 @@ mod tests {
             ("4242", (4242, 0), &[], "/"),
             ("4242:wheel", (4242, 10), &[], "/"),
             ("4242:4243", (4242, 4243), &[], "/"),
-            ("homeless", (12, 12), &[], "/"),
-            ("short", (13, 0), &[], "/"),
+            ("homeless", (12, 12), &[], ""),
+            ("short", (13, 0), &[], ""),
             ("twin", (1000, 7), &[], "/home/app"),
         ];
         for (spec, ids, groups, home) in cases {

@@ -17,7 +17,8 @@ pub struct RunSpec {
     pub argv: Vec<OsString>,
     /// The whole environment of the process; nothing else is inherited.
     pub env: Vec<(OsString, OsString)>,
-    /// The working directory, an absolute path in the root; it must exist.
+    /// The working directory, an absolute path in the root; where it is missing it is made,
+    /// as the user's, and stays.
     #[serde(with = "wire::path")]
     pub cwd: PathBuf,
     /// Who the process is.

@@ -264,6 +264,8 @@ fn environment(engine: &Engine<'_>, variables: &Variables<'_>) -> Vec<(OsString,
     if !has(&env, "PATH") {
         env.push(("PATH".into(), DEFAULT_PATH.into()));
     }
+    // An empty one counts as none: so does runc.
+    env.retain(|(name, value)| name != "HOME" || !value.is_empty());
     if !has(&env, "HOME") {
         env.push(("HOME".into(), user.home.clone().into()));
     }

@@ -4,8 +4,11 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::fsys::clone_of_host;
 use super::stubs::{self, Kind, Stub};
+use crate::Privilege;
 use crate::overlay;
 use crate::spec::{MountSource, Network, RootSpec, RunSpec};
 use crate::wire::{Failure, Step};
@@ -44,6 +47,10 @@ impl Root {
             }
         };
         let mut root = Self { mount, stubs: Vec::new(), scratch, work };
+        if let Err(failure) = make_cwd(root.mount.as_fd(), spec) {
+            root.clean();
+            return Err(failure);
+        }
         for (path, kind) in &places {
             let made = stubs::ensure(root.mount.as_fd(), path, *kind, &mut root.stubs)
                 .step(|| format!("create {} for a mount", path.display()));
@@ -77,6 +84,19 @@ impl Root {
         }
         let _late = fs::remove_dir_all(scratch);
     }
+}
+
+/// Makes the working directory where it is missing, as the user's, as Docker does. It stays.
+fn make_cwd(root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Failure> {
+    let mut made = Vec::new();
+    match stubs::ensure(root, &spec.cwd, Kind::Directory, &mut made) {
+        // Something else is in the way, which the program's own chdir reports.
+        Err(Errno::NOTDIR) => return Ok(()),
+        done => done.step(|| format!("create the working directory {}", spec.cwd.display()))?,
+    }
+    let recorded = spec.privilege == Privilege::SingleId;
+    stubs::keep(made, spec.user.uid, spec.user.gid, recorded)
+        .step(|| format!("change the owner of {}", spec.cwd.display()))
 }
 
 /// Where something will be mounted, and what must be there.

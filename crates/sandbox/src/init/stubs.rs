@@ -5,12 +5,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, Stat, Timespec, Timestamps, fstat, mkdirat, mknodat, readlinkat,
-    statat, unlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, chownat, fstat, mkdirat,
+    mknodat, openat, readlinkat, statat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
 use super::fsys::find;
+use crate::identity::record;
 
 /// What a place must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,24 @@ fn ensure_within(
         return ensure_within(root, &target, kind, made, links);
     }
     made.push(make(folder, name, kind)?);
+    Ok(())
+}
+
+/// Lets directories that were made stay, as those of a user.
+pub(super) fn keep(made: Vec<Stub>, uid: u32, gid: u32, recorded: bool) -> Result<(), Errno> {
+    if (uid, gid) == (0, 0) {
+        return Ok(());
+    }
+    for Stub { parent, name, .. } in made {
+        if recorded {
+            let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let folder = openat(&parent, &name, flags, Mode::empty())?;
+            record::set_owner(&folder, uid, gid)?;
+        } else {
+            let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+            chownat(&parent, &name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+    }
     Ok(())
 }
 

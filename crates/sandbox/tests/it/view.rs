@@ -22,13 +22,27 @@ fn a_program_starts_in_the_working_directory() {
 }
 
 #[test]
-fn a_missing_working_directory_is_named() {
-    let it = TestBox::new(Who::User).with(&["--cwd", "/nowhere"]);
+fn a_missing_working_directory_is_made_and_stays() {
+    for who in EVERYBODY {
+        let it = TestBox::new(who).with(&["--cwd", "/link/deep/er", "--user", "7:8"]);
+        symlink("tmp", it.path("base/link")).unwrap();
+        assert_eq!(
+            it.print("pwd; touch f; stat -c %u:%g . ../../deep"),
+            "/tmp/deep/er\n7:8\n7:8\n"
+        );
+        assert_eq!(it.changes(), ["tmp", "tmp/deep", "tmp/deep/er", "tmp/deep/er/f"], "{who:?}");
+        it.assert_clean();
+    }
+}
+
+#[test]
+fn a_working_directory_that_is_none_is_named() {
+    let it = TestBox::new(Who::User).with(&["--cwd", "/etc/passwd/x"]);
     let outcome = it.sh("true");
     assert_eq!(outcome.code, Some(125));
     assert_eq!(
         outcome.stderr,
-        "error: working directory /nowhere: No such file or directory (os error 2)\n"
+        "error: working directory /etc/passwd/x: Not a directory (os error 20)\n"
     );
     it.assert_clean();
 }
