@@ -16,7 +16,7 @@ mod pairs;
 pub use arg::Declared;
 pub use command::{Command, Words};
 pub use files::Files;
-pub use mount::Mount;
+pub use mount::{Mount, MountOption, mount_options};
 pub use pairs::Pair;
 
 macro_rules! instructions {

@@ -45,6 +45,39 @@ const OPTIONS: &[(&str, &[&str], &[Kind])] = &[
 ];
 const ALL: &[Kind] = &[Kind::Bind, Kind::Cache, Kind::Tmpfs, Kind::Secret, Kind::Ssh];
 const FILES: &[Kind] = &[Kind::Cache, Kind::Secret, Kind::Ssh];
+/// An option of `RUN --mount`, for the documentation and for tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MountOption {
+    /// Its names, the usual one first.
+    pub names: &'static [&'static str],
+    /// The types of mounts that it has a meaning for.
+    pub types: [Option<&'static str>; 5],
+}
+
+/// Every option of `RUN --mount`, `type` excepted.
+pub fn mount_options() -> impl Iterator<Item = MountOption> {
+    OPTIONS.iter().map(|(option, names, kinds)| {
+        let useless = WITHOUT_EFFECT.iter().find(|(it, _)| it == option).map(|(_, kinds)| kinds);
+        let types = [Kind::Bind, Kind::Cache, Kind::Tmpfs, Kind::Secret, Kind::Ssh].map(|kind| {
+            let useful = kinds.contains(&kind) && !useless.is_some_and(|it| it.contains(&kind));
+            useful.then_some(kind.name())
+        });
+        MountOption { names, types }
+    })
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Bind => "bind",
+            Kind::Cache => "cache",
+            Kind::Tmpfs => "tmpfs",
+            Kind::Secret => "secret",
+            Kind::Ssh => "ssh",
+        }
+    }
+}
+
 /// What Docker accepts and gives no meaning.
 const WITHOUT_EFFECT: &[(&str, &[Kind])] = &[
     ("id", &[Kind::Bind, Kind::Tmpfs]),
@@ -127,7 +160,7 @@ impl Mount {
         for option in mount.options.keys() {
             let (_, kinds) = option_name(option, written)?;
             if !kinds.contains(&mount.kind) {
-                let kind = format!("{:?}", mount.kind).to_lowercase();
+                let kind = mount.kind.name();
                 return Err(mount.invalid(format!("`{option}` has no meaning for type={kind}")));
             }
         }
@@ -140,6 +173,9 @@ impl Mount {
         match kind {
             Kind::Bind => self.bind(scope),
             Kind::Cache => self.cache(scope),
+            Kind::Tmpfs if self.readonly(false)? => {
+                Err(self.invalid("a tmpfs is empty at first, so it cannot be read-only".to_owned()))
+            }
             Kind::Tmpfs => {
                 let size = self.written("size").map(|it| self.size(it)).transpose()?;
                 Ok(RunMount { target: self.target(scope)?, kind: MountKind::Tmpfs { size } })

@@ -69,7 +69,7 @@ fn check(path: &Path) -> Result<(), String> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the switch that rewrites the pages")]
-fn option_env_update() -> bool {
+pub(crate) fn option_env_update() -> bool {
     std::env::var("UPDATE").is_ok()
 }
 

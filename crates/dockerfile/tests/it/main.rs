@@ -5,3 +5,4 @@ mod git_urls;
 mod printed;
 mod requests;
 mod support;
+mod support_table;
