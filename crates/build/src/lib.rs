@@ -35,6 +35,6 @@ pub use image::{Image, ImageLayer, LayerOrigin, local_blob};
 pub use options::{Allow, Devices, HOSTNAME, RunOptions};
 pub use platforms::{count, run_all};
 pub use program::ProgramError;
-pub use ssh::{KeyError, SshAgent, SshKey};
+pub use ssh::{Forward, KeyError, SshAgent, SshKey};
 pub use time::rfc3339;
 pub use workbench::{Secrets, Workbench};

@@ -37,6 +37,25 @@ pub enum SshAgent {
     Keys(Vec<SshKey>),
 }
 
+impl SshAgent {
+    /// A socket for a program of this machine, `git` say; where strake itself answers, until what comes
+    /// with it is dropped. `dir` is made then.
+    pub fn socket(
+        &self,
+        dir: &Path,
+        privilege: &Privilege,
+    ) -> io::Result<(PathBuf, Option<Forward>)> {
+        match self {
+            SshAgent::Socket(path) => Ok((path.clone(), None)),
+            SshAgent::Keys(_) => {
+                let access = Access { mode: 0o600, uid: 0, gid: 0 };
+                let forward = Forward::start(self, dir, &access, privilege)?;
+                Ok((forward.path().to_owned(), Some(forward)))
+            }
+        }
+    }
+}
+
 /// Mode and owner of the socket.
 pub(crate) struct Access {
     pub(crate) mode: u32,
@@ -45,7 +64,7 @@ pub(crate) struct Access {
 }
 
 /// A socket that is answered until this is dropped.
-pub(crate) struct Forward {
+pub struct Forward {
     path: PathBuf,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,

@@ -98,10 +98,12 @@ pub(crate) struct StoreArgs {
 /// `strake build`.
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// Folder with the files that COPY reads
+    /// What COPY reads: a folder, the URL of a Git repository or a tar archive, or `-` for an archive or a
+    /// Dockerfile on standard input
     #[arg(value_name = "CONTEXT")]
     pub(crate) context: String,
-    /// Dockerfile; `-` reads it from standard input [default: CONTEXT/Dockerfile]
+    /// Dockerfile: a path, in a fetched context relative to it, a URL, or `-` for standard input
+    /// [default: CONTEXT/Dockerfile]
     #[arg(short = 'f', long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// Name of the image, `name[:tag]`; may be repeated
@@ -113,7 +115,8 @@ pub(crate) struct BuildArgs {
     /// Value of an ARG; without `=VALUE` it is taken from the environment
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
     pub(crate) build_args: Vec<String>,
-    /// Further context: a folder, docker-image://REF or oci-layout://DIR[:TAG|@DIGEST]
+    /// Further context: a folder, a Git repository, a URL, docker-image://REF or
+    /// oci-layout://DIR[:TAG|@DIGEST]
     #[arg(long = "build-context", value_name = "NAME=SOURCE")]
     pub(crate) build_contexts: Vec<String>,
     /// Platforms of the image, e.g. linux/amd64,linux/arm64 [default: this machine's]

@@ -29,7 +29,7 @@ impl Bases<'_> {
                 return self.in_layout(name, folder, what.as_deref(), platform);
             }
             Some(Named::Image(image)) => return self.by_reference(name, image, platform),
-            Some(Named::Folder(_)) | None => (),
+            Some(Named::Folder(_) | Named::Repository(_) | Named::File(_)) | None => (),
         }
         self.by_reference(name, &wanted.reference, platform)
     }

@@ -54,9 +54,18 @@ pub(crate) fn check_syntax(given: &[(String, String)]) -> Result<(), Failure> {
 
 /// BUILDKIT_MULTI_PLATFORM.
 pub(crate) fn multi_platform(given: &[(String, String)]) -> Result<bool, Failure> {
-    match last(given, "BUILDKIT_MULTI_PLATFORM") {
+    switch(given, "BUILDKIT_MULTI_PLATFORM")
+}
+
+/// BUILDKIT_CONTEXT_KEEP_GIT_DIR: whether a context that is a repository keeps its `.git`.
+pub(crate) fn keep_git_dir(given: &[(String, String)]) -> Result<bool, Failure> {
+    switch(given, "BUILDKIT_CONTEXT_KEEP_GIT_DIR")
+}
+
+fn switch(given: &[(String, String)], name: &'static str) -> Result<bool, Failure> {
+    match last(given, name) {
         None => Ok(false),
-        Some(value) => output::boolean("BUILDKIT_MULTI_PLATFORM", value)
+        Some(value) => output::boolean(name, value)
             .map_err(|(what, _)| Failure::usage(format!("--build-arg {what}"))),
     }
 }

@@ -86,3 +86,10 @@ pub(crate) fn for_git() -> Vec<(OsString, OsString)> {
     kept.extend(get(SSL_CERT_FILE).map(|it| ("GIT_SSL_CAINFO".into(), it)));
     kept
 }
+
+/// The files with the keys of hosts that ssh knows.
+pub(crate) fn known_hosts() -> Vec<PathBuf> {
+    let own = path(HOME).map(|it| it.join(".ssh/known_hosts"));
+    let system = Some(PathBuf::from("/etc/ssh/ssh_known_hosts"));
+    [own, system].into_iter().flatten().filter(|it| it.is_file()).collect()
+}

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use strake_build::Secrets;
+use strake_plan::GitSource;
 
 /// `NAME=VALUE`, or `NAME` from the environment (unset there: not given).
 pub(crate) fn build_args(written: &[String]) -> Result<Vec<(String, String)>, Failure> {
@@ -48,6 +49,10 @@ pub(crate) enum Named {
     Image(String),
     /// An OCI layout and what of it.
     Layout(PathBuf, Option<String>),
+    /// A Git repository.
+    Repository(GitSource),
+    /// A file of a web server.
+    File(String),
 }
 
 /// `--build-context NAME=SOURCE`.
@@ -67,12 +72,6 @@ fn named_context(source: &str) -> Result<Named, Failure> {
     if let Some(layout) = source.strip_prefix("oci-layout://") {
         return Ok(layout_source(layout));
     }
-    if let Some((scheme, _)) = source.split_once("://") {
-        return Err(Failure::usage(format!(
-            "--build-context with {scheme}:// is not supported yet"
-        ))
-        .hint("use a folder, docker-image://REF or oci-layout://DIR[:TAG]"));
-    }
     if source.starts_with("target:") || source.starts_with("input:") {
         return Err(Failure::usage(format!("--build-context `{source}` needs a bake file"))
             .hint("build that target first and name its oci-layout://"));
@@ -81,8 +80,29 @@ fn named_context(source: &str) -> Result<Named, Failure> {
     if folder.is_dir() {
         return Ok(Named::Folder(folder));
     }
+    if let Some(repository) = repository(source)? {
+        return Ok(Named::Repository(repository));
+    }
+    if is_url(source) {
+        return Ok(Named::File(source.to_owned()));
+    }
+    if let Some((scheme, _)) = source.split_once("://") {
+        return Err(Failure::usage(format!("--build-context: strake cannot fetch {scheme}://"))
+            .hint("use a folder, docker-image://, oci-layout://, http(s):// or a Git address"));
+    }
     Err(Failure::usage(format!("--build-context: there is no folder `{source}`"))
         .hint("an image is written docker-image://REF, a layout oci-layout://DIR[:TAG]"))
+}
+
+/// The repository that `source` is the address of.
+pub(crate) fn repository(source: &str) -> Result<Option<GitSource>, Failure> {
+    let parsed = strake_dockerfile::parse_git_url(source).transpose();
+    parsed.map_err(|error| Failure::usage(format!("context `{source}`: {error}")))
+}
+
+/// Whether `source` is the address of a file.
+pub(crate) fn is_url(source: &str) -> bool {
+    source.starts_with("http://") || source.starts_with("https://")
 }
 
 /// `DIR`, `DIR:TAG`, `DIR@DIGEST`. A colon belongs to the folder's name where that folder exists.
@@ -181,7 +201,11 @@ mod tests {
             Named::Layout(PathBuf::from("/no/such"), Some("tag".to_owned()))
         );
         assert!(named_context("/no/such/folder").is_err());
-        assert!(named_context("https://example.com/x.git").is_err());
+        assert!(matches!(named_context("https://h/x.git#v1:dir"), Ok(Named::Repository(_))));
+        assert_eq!(named_context("https://h/x").unwrap(), Named::File("https://h/x".to_owned()));
+        for refused in ["ftp://h/x", "target:base", "input:base", "https://h/x.git?what=1"] {
+            assert!(named_context(refused).is_err(), "{refused}");
+        }
     }
 
     #[test]

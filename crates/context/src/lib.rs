@@ -20,7 +20,7 @@ pub use glob::{BadPattern, clean, glob_match, has_wildcard};
 pub use hash::{Hash, hash_all, hash_file};
 pub use patterns::{Matched, Patterns};
 pub use stat_index::StatIndex;
-pub use walk::Context;
+pub use walk::{Context, Owners};
 
 use std::path::PathBuf;
 

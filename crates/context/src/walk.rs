@@ -9,6 +9,7 @@ use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags, RawDir},
     io::Errno,
 };
+use std::collections::BTreeMap;
 use std::{
     ffi::{CString, OsStr},
     os::unix::ffi::OsStrExt,
@@ -26,7 +27,11 @@ pub struct Context {
     root_fd: OwnedFd,
     patterns: Patterns,
     index: StatIndex,
+    owners: Option<Owners>,
 }
+
+/// Owners of files by path, where they are not 0:0.
+pub type Owners = BTreeMap<Vec<u8>, (u32, u32)>;
 
 /// An entry with what the ignore rules say of it.
 struct Listed {
@@ -54,7 +59,24 @@ impl Context {
                 _ => ContextError::unreadable(directory, errno),
             })?;
         let patterns = Patterns::new(&ignore.map(read_patterns).unwrap_or_default())?;
-        Ok(Context { root: directory.into(), root_fd, patterns, index: StatIndex::none() })
+        let (index, owners) = (StatIndex::none(), None);
+        Ok(Context { root: directory.into(), root_fd, patterns, index, owners })
+    }
+
+    /// Gives files owners: those of an unpacked archive, which keeps them as a stage does.
+    #[must_use]
+    pub fn with_owners(self, owners: Owners) -> Context {
+        Context { owners: Some(owners), ..self }
+    }
+
+    /// The owner that a file has in an image.
+    pub fn owner(&self, path: &[u8]) -> (u32, u32) {
+        self.owners.as_ref().and_then(|it| it.get(path)).copied().unwrap_or((0, 0))
+    }
+
+    /// Whether files may have another owner than 0:0.
+    pub fn has_owners(&self) -> bool {
+        self.owners.is_some()
     }
 
     /// Lets hashes be looked up in, and noted for, a stat index. Without it every file is read.

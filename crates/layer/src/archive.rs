@@ -42,6 +42,30 @@ pub fn read_archive(reader: impl Read + Send, spill: &Path) -> Result<Vec<Change
     Ok(collected.changes)
 }
 
+/// Shows each entry of an archive with its content, in its order: for archives that are unpacked to disk
+/// and not into a layer. Names with `..` are refused.
+pub fn each_entry(
+    reader: impl Read + Send,
+    visit: &mut dyn FnMut(&Entry, &mut dyn Read) -> Result<(), UnpackError>,
+) -> Result<(), UnpackError> {
+    let mut reader = decompress(reader).map_err(UnpackError::read)?;
+    scan(&mut reader, Whiteouts::Ordinary, &mut Each(visit))?;
+    io::copy(&mut reader, &mut io::sink()).map_err(UnpackError::read)?;
+    Ok(())
+}
+
+struct Each<'a>(&'a mut dyn FnMut(&Entry, &mut dyn Read) -> Result<(), UnpackError>);
+
+impl Visitor for Each<'_> {
+    fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), UnpackError> {
+        (self.0)(entry, content)
+    }
+
+    fn opaque(&mut self, _: &[u8]) -> Result<(), UnpackError> {
+        Ok(())
+    }
+}
+
 struct Collect<'a> {
     changes: Vec<Change>,
     spill: &'a Path,

@@ -30,7 +30,7 @@ mod types;
 mod unit;
 mod unpack;
 
-pub use archive::{is_archive, read_archive};
+pub use archive::{each_entry, is_archive, read_archive};
 pub use blocks::{Blocks, InvalidBlocks};
 pub use index::{InvalidIndex, content_id, load_index, write_index};
 pub use name::EntryName;

@@ -145,6 +145,14 @@ pub enum RemoteError {
         /// What is the matter.
         why: &'static str,
     },
+    /// An archive cannot be taken apart.
+    #[error("cannot unpack {name}: {why}")]
+    Archive {
+        /// What it is called.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The build was ended.
     #[error("cancelled")]
     Cancelled,
@@ -216,6 +224,7 @@ impl RemoteError {
             | RemoteError::BadSecret { .. }
             | RemoteError::NoReference { .. }
             | RemoteError::NoFolder { .. }
+            | RemoteError::Archive { .. }
             | RemoteError::Cancelled
             | RemoteError::Options(_)
             | RemoteError::Write(_) => return None,

@@ -2,15 +2,15 @@
 
 use crate::{
     Remote, RemoteError,
-    address::{self, file_name, shown},
+    address::{self, file_name, given_name, shown},
     date::http_date,
     remote::once,
 };
 use reqwest::{
     StatusCode, Url,
     header::{
-        AUTHORIZATION, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-        LAST_MODIFIED, LOCATION, RETRY_AFTER,
+        AUTHORIZATION, CONTENT_DISPOSITION, ETAG, HeaderMap, HeaderName, HeaderValue,
+        IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
     },
 };
 use sha2::{Digest as _, Sha256};
@@ -34,6 +34,8 @@ pub struct HttpFile {
     pub size: u64,
     /// The name that the URL gives it.
     pub name: Vec<u8>,
+    /// The name that the server gives it, if it does.
+    pub given_name: Option<String>,
     /// `Last-Modified`, in seconds since 1970; 0 where the server does not say.
     pub mtime: i64,
 }
@@ -135,6 +137,7 @@ impl Remote {
         }
         let etag = header(response.headers(), ETAG);
         let last_modified = header(response.headers(), LAST_MODIFIED);
+        let disposition = header(response.headers(), CONTENT_DISPOSITION);
         // There are servers that name the version and do not compare it.
         if let (Some(known), Some(etag)) = (known, &etag)
             && known.etag.as_ref().is_some_and(|it| strong(it) == strong(etag))
@@ -143,7 +146,8 @@ impl Remote {
             return Ok(Answer::Unchanged);
         }
         let digest = self.save(store, &at, response).await?;
-        let file = FetchedFile { url: without_login(url), digest, etag, last_modified };
+        let file =
+            FetchedFile { url: without_login(url), digest, etag, last_modified, disposition };
         store.insert_fetched_file(&file)?;
         Ok(Answer::File(file))
     }
@@ -207,7 +211,7 @@ impl Remote {
         let client = web_client(&web, url).map_err(|it| RemoteError::Options(it.to_string()))?;
         let mut request = client.get(url.clone());
         if let Some(known) = known {
-            let FetchedFile { url: _, digest: _, etag, last_modified } = known;
+            let FetchedFile { url: _, digest: _, etag, last_modified, disposition: _ } = known;
             request = match (etag, last_modified) {
                 (Some(etag), _) => request.header(IF_NONE_MATCH, etag),
                 (None, Some(time)) => request.header(IF_MODIFIED_SINCE, time),
@@ -257,7 +261,8 @@ fn finished(store: &Store, url: &Url, file: &FetchedFile) -> Result<HttpFile, Re
     let path = store.blob(&file.digest).ok_or_else(gone)?;
     let size = fs_err::metadata(&path)?.len();
     let mtime = file.last_modified.as_deref().and_then(http_date).unwrap_or(0);
-    Ok(HttpFile { path, digest: file.digest, size, name: file_name(url), mtime })
+    let given_name = file.disposition.as_deref().and_then(given_name);
+    Ok(HttpFile { path, digest: file.digest, size, name: file_name(url), given_name, mtime })
 }
 
 fn failure(url: &Url, error: reqwest::Error) -> RemoteError {

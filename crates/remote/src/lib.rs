@@ -13,9 +13,11 @@ mod git;
 mod http;
 mod remote;
 mod secrets;
+mod unpack;
 
 pub use date::http_date;
 pub use error::RemoteError;
 pub use git::{Checkout, Commit};
 pub use http::HttpFile;
 pub use remote::{GitOptions, Options, Remote};
+pub use unpack::{Unpacked, unpack};

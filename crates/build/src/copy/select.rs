@@ -91,7 +91,11 @@ pub fn select(
     let mut unhashed: Vec<&mut Found> =
         picked.iter_mut().flat_map(|picked| &mut picked.entries).collect();
     source.hash(&mut unhashed)?;
-    let owners_kept = matches!(from, Source::Stage(_)) && chown.is_none();
+    let has_owners = match source {
+        SourceTree::Context(context) => context.has_owners(),
+        SourceTree::Stage(_) => matches!(from, Source::Stage(_)),
+    };
+    let owners_kept = has_owners && chown.is_none();
     Ok(Selection { picked, owners_kept })
 }
 

@@ -133,7 +133,7 @@ pub(super) fn is_directory(entry: &Entry) -> bool {
     matches!(entry.kind, Kind::Directory { .. })
 }
 
-/// Files of a context belong to root; a socket becomes an empty file, as BuildKit sends it.
+/// Files of a local context belong to root; a socket becomes an empty file, as BuildKit sends it.
 fn from_context(context: &Context, entry: strake_context::Entry) -> Found {
     use strake_context::Kind as OnDisk;
     let kind = match &entry.kind {
@@ -146,6 +146,7 @@ fn from_context(context: &Context, entry: strake_context::Entry) -> Found {
         OnDisk::Socket => Kind::File { size: 0 },
     };
     let regular = matches!(entry.kind, OnDisk::File { .. });
+    let (uid, gid) = context.owner(&entry.path);
     let linked = entry.names > 1 && !entry.is_directory();
     Found {
         content: None,
@@ -158,8 +159,8 @@ fn from_context(context: &Context, entry: strake_context::Entry) -> Found {
             path: entry.path.clone(),
             kind,
             mode: entry.mode,
-            uid: 0,
-            gid: 0,
+            uid,
+            gid,
             mtime: entry.mtime,
             xattrs: BTreeMap::new(),
         },

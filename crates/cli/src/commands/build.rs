@@ -5,8 +5,10 @@ use crate::{
     bases::Bases,
     build_arguments, clock,
     commands::call::{self, Ask, Call},
+    contexts::{self, Wanted},
     environment,
     failure::{Failure, chain, disk_hint},
+    fetching::Fetching,
     inputs::{self, Named},
     output::Output,
     planning::{self, Asked},
@@ -19,20 +21,18 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::Read,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::AtomicBool},
 };
 use strake_build::{BuildError, StepError, Workbench};
 use strake_cache::Store;
-use strake_context::{Context, StatIndex};
+use strake_context::StatIndex;
 use strake_diag::{Diagnostic, Source};
 use strake_dockerfile::{Dockerfile, Request};
 use strake_layer::Compression;
 use strake_oci::{Digest, Platform, Reference};
 use strake_plan::{Network, Plan};
 use strake_registry::{Client, DockerConfig, Options};
-use strake_remote::Remote;
 use strake_sandbox::{EnterOptions, Privilege};
 
 pub(crate) fn run(args: BuildArgs) -> Result<(), Failure> {
@@ -54,21 +54,22 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     let asked = Asked::new(&args.platform, &args.annotations, &build_args, &outputs)?;
     let named = inputs::named_contexts(&args.build_contexts)?;
     let secrets = inputs::secrets(&args.secrets)?;
-    let source = dockerfile(&args)?;
-    let context = context(&args, &source.path)?;
-    let folders = named_folders(&named)?;
     let uid = rustix::process::getuid().as_raw();
     let privilege = enter(args.single_id)?;
     let store = Store::open(&environment::store(args.store.store.clone(), uid))?;
     let client = client(&args.plain_http, &args.insecure, args.verbose)?;
-    let remote = remote(&secrets);
-    signals.watch(&client, &remote, store.leftovers());
+    let run = run_options::read(&args.run, &args.network, &build_args)?;
+    let fetching = Fetching::new(&secrets, &run, &store, &privilege)?;
+    signals.watch(&client, &fetching.remote, store.leftovers());
 
+    let source =
+        contexts::gather(&Wanted::read(&args, &named, &build_args)?, &store, &fetching.remote)?;
     let (file, problems) = strake_dockerfile::parse(&source.text);
     let of = |it: &Platform| request(&args, it.clone(), &named, &build_args);
     let requests = asked.platforms.iter().map(of).collect::<Result<Vec<_>, _>>()?;
     warn(&file, &requests[0], &build_args);
-    let source_date_epoch = planning::source_date_epoch(&file, &requests[0], &time_of(&named))?;
+    let source_date_epoch =
+        planning::source_date_epoch(&file, &requests[0], &|it| source.time_of(it))?;
     let bases = Bases { store: &store, client: &client, named: &named, pull: args.pull };
     planning::show_problems(&problems, &source.text)?;
     if let Some(call) = call {
@@ -76,15 +77,16 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     }
     let plans = planning::plans(&file, requests, &bases, &source.text)?;
 
-    let stat_index = stat_index(&store, &args.context);
+    let stat_index = source.is_local.then(|| stat_index(&store, &args.context));
+    let index = stat_index.as_deref().map_or_else(StatIndex::none, StatIndex::load);
     let overlay =
         !args.no_overlay && strake_sandbox::overlay_works(store.temp_dir("probe")?.path());
     let bench = Workbench {
         store,
-        context: Some(context.with_index(StatIndex::load(&stat_index))),
-        named: folders,
+        context: Some(source.main.with_index(index)),
+        named: source.named,
         client,
-        remote,
+        remote: fetching.remote.clone(),
         privilege,
         overlay,
         secrets,
@@ -97,14 +99,14 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
         extra_hosts: inputs::extra_hosts(&args.add_hosts)?,
         shm_size: args.shm_size.as_deref().map(units::size).transpose().map_err(Failure::usage)?,
-        run: run_options::read(&args.run, &args.network, &build_args)?,
+        run,
         host_env: Vec::new(),
         made: Mutex::default(),
         cancel: signals.cancel.clone(),
         failed: AtomicBool::new(false),
     };
     let built = run_and_publish(&args, &asked, &plans, &bench, &outputs, &names, &source.text);
-    save_stat_index(&bench, &stat_index);
+    save_stat_index(&bench, stat_index.as_deref());
     report(&args, &names, &outputs, &built?, &bench.store)
 }
 
@@ -129,11 +131,6 @@ fn answer(
         }
     }
     Ok(())
-}
-
-/// When the files of a context were last changed: those of a folder have no time of their own.
-fn time_of(named: &BTreeMap<String, Named>) -> impl Fn(&str) -> Option<Option<i64>> {
-    |name| (name == "context" || named.contains_key(name)).then_some(None)
 }
 
 /// Runs the plans and gives the images to their outputs, shown as `--progress` says.
@@ -197,48 +194,6 @@ fn names(tags: &[String]) -> Result<Vec<Reference>, Failure> {
         .collect()
 }
 
-/// The Dockerfile and where it was.
-struct Written {
-    text: Source,
-    path: PathBuf,
-}
-
-fn dockerfile(args: &BuildArgs) -> Result<Written, Failure> {
-    let folder = Path::new(&args.context);
-    let path = match &args.file {
-        Some(file) => file.clone(),
-        None => {
-            let upper = folder.join("Dockerfile");
-            let lower = folder.join("dockerfile");
-            if !upper.exists() && lower.exists() { lower } else { upper }
-        }
-    };
-    let bytes = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes)?;
-        bytes
-    } else {
-        std::fs::read(&path).map_err(|error| {
-            Failure::new(format!("failed to read Dockerfile {}: {error}", path.display()))
-                .hint("name it with -f FILE, or give the folder that holds it as CONTEXT")
-        })?
-    };
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Failure::new(format!("{}: not UTF-8 at byte {at}", path.display()))
-            .hint("save the Dockerfile as UTF-8")
-    })?;
-    Ok(Written { text: Source::new(path.display().to_string(), text), path })
-}
-
-fn context(args: &BuildArgs, dockerfile: &Path) -> Result<Context, Failure> {
-    if args.context == "-" || args.context.contains("://") || args.context.starts_with("git@") {
-        return Err(Failure::usage(format!("context `{}` is not supported yet", args.context))
-            .hint("fetch and unpack it first, then give the folder"));
-    }
-    open_context(Path::new(&args.context), Some(dockerfile))
-}
-
 /// Where what is known of the context's files is kept between builds.
 fn stat_index(store: &Store, context: &str) -> PathBuf {
     let path = std::path::absolute(context).unwrap_or_else(|_| PathBuf::from(context));
@@ -247,40 +202,14 @@ fn stat_index(store: &Store, context: &str) -> PathBuf {
 }
 
 /// Not to be able to keep the index costs time in the next build and nothing else.
-fn save_stat_index(bench: &Workbench, path: &Path) {
-    let Some(context) = &bench.context else { return };
+fn save_stat_index(bench: &Workbench, path: Option<&Path>) {
+    let (Some(context), Some(path)) = (&bench.context, path) else { return };
     let folder = path.parent().unwrap_or(Path::new("."));
     if fs_err::create_dir_all(folder).is_ok()
         && let Err(error) = context.index().save(path)
     {
         say::note(&format!("warning: {}", chain(&error)));
     }
-}
-
-/// A folder with its ignore rules: `<Dockerfile>.dockerignore` wins over `.dockerignore`.
-fn open_context(folder: &Path, dockerfile: Option<&Path>) -> Result<Context, Failure> {
-    let mut candidates: Vec<PathBuf> = Vec::new();
-    if let Some(file) = dockerfile {
-        let mut name = file.as_os_str().to_owned();
-        name.push(".dockerignore");
-        candidates.push(PathBuf::from(name));
-    }
-    candidates.push(folder.join(".dockerignore"));
-    let ignore = candidates.iter().find(|it| it.is_file());
-    let text = ignore.map(fs_err::read).transpose()?;
-    let text = text.map(|it| String::from_utf8_lossy(&it).into_owned());
-    Context::open(folder, text.as_deref())
-        .map_err(|error| Failure::new(chain(&error)).maybe_hint(None))
-}
-
-fn named_folders(named: &BTreeMap<String, Named>) -> Result<BTreeMap<String, Context>, Failure> {
-    let mut folders = BTreeMap::new();
-    for (name, what) in named {
-        if let Named::Folder(folder) = what {
-            folders.insert(name.clone(), open_context(folder, None)?);
-        }
-    }
-    Ok(folders)
 }
 
 /// A client with the logins and certificates of this machine.
@@ -308,13 +237,6 @@ pub(crate) fn client(
     Ok(Client::new(options)?)
 }
 
-fn remote(secrets: &strake_build::Secrets) -> Remote {
-    let mut options = strake_remote::Options::standard();
-    options.ca = environment::ca_bundles().iter().filter_map(|it| std::fs::read(it).ok()).collect();
-    options.git.env = environment::for_git();
-    Remote::new(options, secrets.clone())
-}
-
 fn request(
     args: &BuildArgs,
     platform: Platform,
@@ -337,7 +259,9 @@ fn request(
     };
     for (name, what) in named {
         let context = match what {
-            Named::Folder(_) => strake_dockerfile::NamedContext::Local,
+            Named::Folder(_) | Named::Repository(_) | Named::File(_) => {
+                strake_dockerfile::NamedContext::Local
+            }
             Named::Image(image) if image == "scratch" => strake_dockerfile::NamedContext::Scratch,
             Named::Image(_) | Named::Layout(..) => {
                 strake_dockerfile::NamedContext::Image(name.clone())

@@ -1,0 +1,196 @@
+//! An archive that is a build context, as files below a folder.
+//!
+//! Where an entry goes is worked out from the entries before it and never asked of the disk: symbolic
+//! links among its parents are followed as names below the folder, so that nothing leads out of it.
+
+use crate::RemoteError;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs::Permissions,
+    io::{self, Read},
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    path::{Path, PathBuf},
+};
+use strake_layer::{Entry, EntryName, Kind, UnpackError};
+
+/// As many links as Linux follows in one path.
+const MAX_LINKS: usize = 255;
+
+/// What is known of an archive's files besides what is on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Owners by path, where they are not 0:0.
+    pub owners: BTreeMap<Vec<u8>, (u32, u32)>,
+    /// The latest time of any entry, in seconds since 1970; 0 where there is none.
+    pub newest: i64,
+}
+
+/// Unpacks an archive into `folder`, which is empty. `name` is what messages call the archive. Devices
+/// and pipes are left out, as Docker does.
+pub fn unpack(
+    archive: impl Read + Send,
+    name: &str,
+    folder: &Path,
+) -> Result<Unpacked, RemoteError> {
+    let mut unpacking = Unpacking {
+        folder,
+        made: BTreeMap::from([(Vec::new(), Thing::Directory)]),
+        directories: Vec::new(),
+        unpacked: Unpacked::default(),
+    };
+    let mut visit = |entry: &Entry, content: &mut dyn Read| {
+        let failed = |source| UnpackError::Write { entry: EntryName(entry.path.clone()), source };
+        unpacking.entry(entry, content).map_err(failed)
+    };
+    let failed = |error: UnpackError| {
+        let why = std::iter::successors(Some(&error as &dyn std::error::Error), |it| it.source());
+        let why: Vec<String> = why.map(ToString::to_string).collect();
+        RemoteError::Archive { name: name.to_owned(), why: why.join(": ") }
+    };
+    strake_layer::each_entry(archive, &mut visit).map_err(failed)?;
+    unpacking.finish().map_err(RemoteError::from)
+}
+
+/// What was made at a path.
+enum Thing {
+    Directory,
+    File,
+    Symlink(Vec<u8>),
+}
+
+struct Unpacking<'a> {
+    folder: &'a Path,
+    made: BTreeMap<Vec<u8>, Thing>,
+    /// Facts that are set last, for what is put into a directory changes it.
+    directories: Vec<(PathBuf, u32, i64)>,
+    unpacked: Unpacked,
+}
+
+impl Unpacking<'_> {
+    fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> io::Result<()> {
+        let Entry { path, kind, mode, uid, gid, mtime, xattrs: _ } = entry;
+        let skipped = matches!(kind, Kind::Character { .. } | Kind::Block { .. } | Kind::Fifo);
+        if skipped || path.is_empty() {
+            return Ok(());
+        }
+        self.unpacked.newest = self.unpacked.newest.max(*mtime);
+        let path = self.place(path)?;
+        let at = self.on_disk(&path);
+        let directory = matches!(kind, Kind::Directory { .. });
+        if !(directory && matches!(self.made.get(&path), Some(Thing::Directory))) {
+            self.clear(&path, &at)?;
+        }
+        match kind {
+            Kind::Directory { .. } => {
+                if !self.made.contains_key(&path) {
+                    fs_err::create_dir(&at)?;
+                }
+                self.directories.push((at, *mode, *mtime));
+                self.made.insert(path.clone(), Thing::Directory);
+            }
+            Kind::Symlink { target } => {
+                std::os::unix::fs::symlink(OsStr::from_bytes(target), &at)?;
+                set_time(&at, *mtime)?;
+                self.made.insert(path.clone(), Thing::Symlink(target.clone()));
+            }
+            Kind::Hardlink { target } => {
+                let first = self.place(target)?;
+                if matches!(self.made.get(&first), None | Some(Thing::Directory)) {
+                    let why =
+                        "it is a hard link to a file that the archive does not have before it";
+                    return Err(io::Error::other(why));
+                }
+                fs_err::hard_link(self.on_disk(&first), &at)?;
+                self.made.insert(path.clone(), Thing::File);
+            }
+            _ => {
+                let mut file = fs_err::File::create_new(&at)?;
+                io::copy(content, &mut file)?;
+                fs_err::set_permissions(&at, Permissions::from_mode(*mode))?;
+                set_time(&at, *mtime)?;
+                self.made.insert(path.clone(), Thing::File);
+            }
+        }
+        match (*uid, *gid) {
+            (0, 0) => self.unpacked.owners.remove(&path),
+            owner => self.unpacked.owners.insert(path, owner),
+        };
+        Ok(())
+    }
+
+    /// Where an entry goes: links among its parents followed, missing parents made.
+    fn place(&mut self, written: &[u8]) -> io::Result<Vec<u8>> {
+        let mut ahead: Vec<Vec<u8>> = parts(written).rev().collect();
+        let mut real: Vec<u8> = Vec::new();
+        let mut links = 0;
+        while let Some(part) = ahead.pop() {
+            if part == b".." {
+                real.truncate(real.iter().rposition(|it| *it == b'/').unwrap_or(0));
+                continue;
+            }
+            let next = if real.is_empty() { part } else { [&real, &part[..]].join(&b'/') };
+            if ahead.is_empty() {
+                return Ok(next);
+            }
+            match self.made.get(&next) {
+                Some(Thing::Symlink(target)) => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(io::Error::other("too many symbolic links"));
+                    }
+                    if target.starts_with(b"/") {
+                        real.clear();
+                    }
+                    ahead.extend(parts(target).rev());
+                }
+                Some(Thing::Directory) => real = next,
+                Some(Thing::File) => return Err(io::Error::other("a file is among its parents")),
+                None => {
+                    fs_err::create_dir(self.on_disk(&next))?;
+                    self.made.insert(next.clone(), Thing::Directory);
+                    real = next;
+                }
+            }
+        }
+        Ok(real)
+    }
+
+    /// Makes room at a path.
+    fn clear(&mut self, path: &[u8], at: &Path) -> io::Result<()> {
+        match self.made.remove(path) {
+            None => return Ok(()),
+            Some(Thing::Directory) => fs_err::remove_dir_all(at)?,
+            Some(Thing::File | Thing::Symlink(_)) => fs_err::remove_file(at)?,
+        }
+        let start = [path, b"/"].concat();
+        let is_below = |it: &[u8]| it.starts_with(&start);
+        self.made.retain(|it, _| !is_below(it));
+        self.unpacked.owners.retain(|it, _| it != path && !is_below(it));
+        self.directories.retain(|it| !it.0.starts_with(at));
+        Ok(())
+    }
+
+    fn finish(self) -> io::Result<Unpacked> {
+        for (at, mode, mtime) in self.directories.iter().rev() {
+            fs_err::set_permissions(at, Permissions::from_mode(*mode))?;
+            set_time(at, *mtime)?;
+        }
+        Ok(self.unpacked)
+    }
+
+    fn on_disk(&self, path: &[u8]) -> PathBuf {
+        self.folder.join(OsStr::from_bytes(path))
+    }
+}
+
+fn parts(path: &[u8]) -> impl DoubleEndedIterator<Item = Vec<u8>> {
+    path.split(|it| *it == b'/').filter(|it| !matches!(*it, b"" | b".")).map(<[u8]>::to_vec)
+}
+
+fn set_time(path: &Path, seconds: i64) -> io::Result<()> {
+    let at = Timespec { tv_sec: seconds, tv_nsec: 0 };
+    let times = Timestamps { last_access: at, last_modification: at };
+    Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
