@@ -202,17 +202,16 @@ fn a_full_disk_is_said_and_the_next_build_is_right() {
     dockerfile(&lab, &registry.name("base:1"));
     fs::create_dir_all(lab.path("store")).unwrap();
     // In the middle of the pull, of unpacking, of packing and of a RUN.
-    for (size, in_run) in
-        [("1m", false), ("4m", false), ("8m", false), ("12m", false), ("16m", true)]
-    {
+    for (free, in_run) in [(1, false), (4, false), (8, false), (12, false), (16, true)] {
+        let (size, taken) = (format!("{free}m"), 200 - free);
         let local = format!("type=local,dest={}", lab.path(&format!("tree{size}")).display());
         let mut args = vec![lab.program().display().to_string()];
         args.extend(lab.build_args(&["-o", &local]));
         let words: Vec<String> = args.iter().map(|it| format!("'{it}'")).collect();
         let (strake, store) = (words.join(" "), lab.path("store").display().to_string());
         let script = format!(
-            "mount -t tmpfs -o size={size} tmpfs {store}; {strake} 2> first; echo first $?; \
-             ls -A {store}/tmp; mount -o remount,size=200m {store}; {strake} 2> second; \
+            "mount -t tmpfs -o size=200m tmpfs {store}; head -c {taken}m /dev/zero > {store}/full; \
+             {strake} 2> first; echo first $?; ls -A {store}/tmp; rm {store}/full; {strake} 2> second; \
              echo second $?; ls -A {store}/tmp"
         );
         let mut command = with_mounts(&script);
