@@ -264,7 +264,7 @@ impl Trial {
     /// Packs and unpacks: a layer as it is after a pull.
     fn layer(&self, changes: &[Change], below: &Tree) -> (Index, PathBuf) {
         let options = PackOptions { compression: Compression::None, threads: 1 };
-        let packed = pack(changes, &options, self.dir.path()).unwrap();
+        let packed = pack(changes.to_vec(), &options, self.dir.path()).unwrap();
         let dir = tempfile::Builder::new().tempdir_in(self.dir.path()).unwrap().keep();
         let form = if self.is_single() { Form::SingleId } else { Form::Root };
         let blob = fs::File::open(&packed.file).unwrap();

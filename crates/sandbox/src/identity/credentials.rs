@@ -118,7 +118,9 @@ impl Credentials {
     /// Those of a user who just logged in.
     pub(super) fn of(user: &Identity) -> Self {
         let Identity { uid, gid, groups } = user;
-        let (user, group, groups) = (Ids::all(*uid), Ids::all(*gid), groups.clone());
+        let (user, group, mut groups) = (Ids::all(*uid), Ids::all(*gid), groups.clone());
+        // As the kernel keeps them.
+        groups.sort_unstable();
         Self { user, group, groups, ..Self::ROOT }
     }
 
