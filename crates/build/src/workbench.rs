@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     sync::{
-        Mutex, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -34,8 +34,10 @@ pub struct Workbench {
     pub remote: Remote,
     /// What the sandbox may do here.
     pub privilege: Privilege,
-    /// Whether overlayfs works in the store; otherwise roots are copied.
-    pub overlay: bool,
+    /// Whether roots are copied in any case.
+    pub no_overlay: bool,
+    /// Whether overlayfs works in the store; otherwise roots are copied. Empty until a RUN has to know.
+    pub overlay: OnceLock<bool>,
     /// For `RUN --mount=type=secret`.
     pub secrets: Secrets,
     /// `--no-cache`.
@@ -69,6 +71,15 @@ pub struct Workbench {
 }
 
 impl Workbench {
+    /// Whether roots are overlays. Trying it takes a while, so it is tried when it matters.
+    pub(crate) fn overlay(&self) -> bool {
+        let works = || {
+            let probe = self.store.temp_dir("probe");
+            probe.is_ok_and(|it| strake_sandbox::overlay_works(it.path()))
+        };
+        !self.no_overlay && *self.overlay.get_or_init(works)
+    }
+
     pub(crate) fn fail(&self) {
         self.failed.store(true, Ordering::SeqCst);
     }

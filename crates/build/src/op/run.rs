@@ -88,7 +88,7 @@ pub(super) fn run(
         tree: &tree,
         dir: &root_dir,
         privilege: &bench.privilege,
-        overlay: bench.overlay,
+        overlay: bench.overlay(),
     })?;
     let mounted = mounts::prepare(engine, op, dir.path())?;
     let given = Given { op, user: &user, mounted: &mounted, devices: &devices, scratch };

@@ -79,8 +79,6 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
 
     let stat_index = source.is_local.then(|| stat_index(&store, &args.context));
     let index = stat_index.as_deref().map_or_else(StatIndex::none, StatIndex::load);
-    let overlay =
-        !args.no_overlay && strake_sandbox::overlay_works(store.temp_dir("probe")?.path());
     let bench = Workbench {
         store,
         context: Some(source.main.with_index(index)),
@@ -88,7 +86,8 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
         client,
         remote: fetching.remote.clone(),
         privilege,
-        overlay,
+        no_overlay: args.no_overlay,
+        overlay: std::sync::OnceLock::new(),
         secrets,
         no_cache: args.no_cache,
         no_cache_filter: args.no_cache_filter.clone(),
