@@ -1,6 +1,8 @@
 //! Development tasks: `cargo xtask demo` and `cargo xtask test`, the two commands of the README,
-//! and `cargo xtask seeds` and `faults`, the whole of matrices that `test` takes a part of.
+//! `cargo xtask seeds` and `faults`, the whole of matrices that `test` takes a part of, and
+//! `cargo xtask bench`, the comparison with other tools.
 
+mod bench;
 mod demo;
 mod faults;
 mod packages;
@@ -19,8 +21,9 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["test"] => test::run(),
         ["faults"] => faults::run(),
+        ["bench", options @ ..] => bench::run(options),
         ["seeds", options @ ..] => seeds::run(options),
-        _ => Err("usage: cargo xtask demo|test|seeds|faults".to_owned()),
+        _ => Err("usage: cargo xtask demo|test|bench|seeds|faults".to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

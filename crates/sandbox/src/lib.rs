@@ -82,6 +82,12 @@ pub use spec::{
     BindLimits, Identity, Mount, MountSource, Network, RootSpec, RunSpec, Security, Ulimit,
 };
 
+/// Gives memory that was freed back to the kernel: after the end of what took much of it, before
+/// something else that does.
+pub fn trim_memory() {
+    sys::memory::trim();
+}
+
 /// Ways to run a process, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {

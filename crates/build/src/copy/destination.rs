@@ -20,7 +20,8 @@ const CAPABILITY: &[u8] = b"security.capability";
 pub(super) struct Destination<'a> {
     below: &'a Tree,
     /// What the layer has so far, by path with NUL for each slash: in walking order.
-    made: BTreeMap<Vec<u8>, Made>,
+    /// Boxed, for paths that come in order leave the map's nodes half empty.
+    made: BTreeMap<Vec<u8>, Box<Made>>,
     /// Whether something of the layer stands where a directory was: what is below that is hidden.
     hides: bool,
     /// The directory that an entry was last put into.
@@ -69,10 +70,10 @@ impl<'a> Destination<'a> {
         if !self.hides {
             return self.below.get(path).map(|node| &node.entry);
         }
-        let hidden = |made: &Made| !matches!(made.entry.kind, Kind::Directory { opaque: false });
+        let hidden = |entry: &Entry| !matches!(entry.kind, Kind::Directory { opaque: false });
         let mut above = split(path).0;
         while !above.is_empty() {
-            if self.made.get(&key(above)).is_some_and(hidden) {
+            if self.made.get(&key(above)).is_some_and(|it| hidden(&it.entry)) {
                 return None;
             }
             above = split(above).0;
@@ -170,7 +171,7 @@ impl<'a> Destination<'a> {
             made.entry.kind = Kind::Directory { opaque: true };
         }
         self.changed(split(&path).0);
-        self.made.insert(key(&path), made);
+        self.made.insert(key(&path), Box::new(made));
     }
 
     /// Gives the directory at `path` other facts; what is in it stays.
@@ -200,7 +201,7 @@ impl<'a> Destination<'a> {
             if let Some(node) = self.below.get(at) {
                 let mut entry = node.entry.clone();
                 keep_capability(&mut entry);
-                self.made.insert(key(at), Made::plain(entry));
+                self.made.insert(key(at), Box::new(Made::plain(entry)));
             }
             at = split(at).0;
         }
@@ -222,13 +223,14 @@ impl<'a> Destination<'a> {
 
     /// An entry that the layer has, to make a further name of it.
     pub(super) fn made_mut(&mut self, path: &[u8]) -> Option<&mut Made> {
-        self.made.get_mut(&key(path))
+        self.made.get_mut(&key(path)).map(|it| &mut **it)
     }
 
     /// The layer: in walking order, of several names of a file the first with the content.
     pub(super) fn finish(self) -> Vec<Change> {
         let mut first_names: BTreeMap<(usize, Group), Vec<u8>> = BTreeMap::new();
-        let changes = self.made.into_values().map(|Made { mut entry, mut body, group }| {
+        let changes = self.made.into_values().map(|made| {
+            let Made { mut entry, mut body, group } = *made;
             if let Some(group) = group {
                 if let Some(first) = first_names.get(&group) {
                     entry.kind = Kind::Hardlink { target: first.clone() };

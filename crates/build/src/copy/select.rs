@@ -131,7 +131,11 @@ fn one(
     filter: &Filter,
 ) -> Result<Result<Picked, Vec<u8>>, CopyError> {
     let real = source.resolve(path)?;
-    let entries = filter.apply(&real, source.walk(&real)?);
+    let entries = if filter.is_empty() {
+        source.walk_hashed(&real)?
+    } else {
+        filter.apply(&real, source.walk(&real)?)
+    };
     if entries.is_empty() {
         return Ok(Err(real));
     }

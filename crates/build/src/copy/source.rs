@@ -103,6 +103,23 @@ impl SourceTree<'_> {
         })
     }
 
+    /// As [`SourceTree::walk`], of a context with the content hashes: all entries will be needed.
+    pub(super) fn walk_hashed(&self, path: &[u8]) -> Result<Vec<Found>, CopyError> {
+        let SourceTree::Context(context) = self else {
+            return self.walk(path);
+        };
+        let entries = context.walk(path)?;
+        let regular: Vec<_> = entries.iter().filter(|it| is_regular(it)).collect();
+        let mut hashes = context.hashes(&regular)?.into_iter();
+        let found = entries.into_iter().map(|mut entry| {
+            let hash = if is_regular(&entry) { hashes.next() } else { None };
+            let path = std::mem::take(&mut entry.path);
+            let content = hash.map(|it| ContentHash(it.0));
+            Found { content, ..described(context, path, entry) }
+        });
+        Ok(found.collect())
+    }
+
     /// Fills in the content hashes of the context's regular files.
     pub(super) fn hash(&self, found: &mut [&mut Found]) -> Result<(), CopyError> {
         let SourceTree::Context(context) = self else {
@@ -134,20 +151,29 @@ pub(super) fn is_directory(entry: &Entry) -> bool {
 }
 
 /// Files of a local context belong to root; a socket becomes an empty file, as BuildKit sends it.
-fn from_context(context: &Context, entry: strake_context::Entry) -> Found {
+fn from_context(context: &Context, mut entry: strake_context::Entry) -> Found {
+    let on_disk = is_regular(&entry).then(|| Box::new(entry.clone()));
+    let path = std::mem::take(&mut entry.path);
+    Found { on_disk, ..described(context, path, entry) }
+}
+
+fn is_regular(entry: &strake_context::Entry) -> bool {
+    matches!(entry.kind, strake_context::Kind::File { .. })
+}
+
+fn described(context: &Context, path: Vec<u8>, entry: strake_context::Entry) -> Found {
     use strake_context::Kind as OnDisk;
-    let kind = match &entry.kind {
-        OnDisk::File { size } => Kind::File { size: *size },
+    let (uid, gid) = context.owner(&path);
+    let linked = entry.names > 1 && !entry.is_directory();
+    let kind = match entry.kind {
+        OnDisk::File { size } => Kind::File { size },
         OnDisk::Directory => Kind::Directory { opaque: false },
-        OnDisk::Symlink { target } => Kind::Symlink { target: target.clone() },
-        OnDisk::Character { major, minor } => Kind::Character { major: *major, minor: *minor },
-        OnDisk::Block { major, minor } => Kind::Block { major: *major, minor: *minor },
+        OnDisk::Symlink { target } => Kind::Symlink { target },
+        OnDisk::Character { major, minor } => Kind::Character { major, minor },
+        OnDisk::Block { major, minor } => Kind::Block { major, minor },
         OnDisk::Fifo => Kind::Fifo,
         OnDisk::Socket => Kind::File { size: 0 },
     };
-    let regular = matches!(entry.kind, OnDisk::File { .. });
-    let (uid, gid) = context.owner(&entry.path);
-    let linked = entry.names > 1 && !entry.is_directory();
     Found {
         content: None,
         origin: match kind {
@@ -156,7 +182,7 @@ fn from_context(context: &Context, entry: strake_context::Entry) -> Found {
         },
         group: linked.then_some(entry.inode),
         entry: Entry {
-            path: entry.path.clone(),
+            path,
             kind,
             mode: entry.mode,
             uid,
@@ -164,7 +190,7 @@ fn from_context(context: &Context, entry: strake_context::Entry) -> Found {
             mtime: entry.mtime,
             xattrs: BTreeMap::new(),
         },
-        on_disk: regular.then(|| Box::new(entry)),
+        on_disk: None,
     }
 }
 

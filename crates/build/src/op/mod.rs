@@ -134,6 +134,9 @@ struct Place {
     earlier: Option<EarlierLayer>,
 }
 
+/// From so many changes on the memory that went into them counts.
+const MANY: usize = 10_000;
+
 /// Layers of fewer blocks are packed as fast as blocks are looked up.
 const WORTH_KEEPING: usize = 8;
 
@@ -159,6 +162,10 @@ fn store(
     let bench = engine.bench;
     let Made { changes, snapshot, guard, window } = made;
     let dir = bench.store.temp_dir("pack")?;
+    if changes.len() > MANY {
+        // What the changes were made from is gone: packing is not to take its place besides.
+        strake_sandbox::trim_memory();
+    }
     let options = PackOptions { compression: bench.compression, threads: bench.threads };
     let packed = match &place.earlier {
         Some(EarlierLayer { blob, blocks, now: _ }) => {

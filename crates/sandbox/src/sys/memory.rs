@@ -7,6 +7,16 @@ use rustix::io::Errno;
 
 use super::process::check;
 
+/// Gives memory that was freed back to the kernel. See malloc_trim(3); elsewhere than in glibc nothing
+/// has to be done.
+pub(crate) fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes a number, and is safe to call from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Reads memory of another process; returns how much was there. See process_vm_readv(2).
 pub(crate) fn read(pid: u32, address: u64, into: &mut [u8]) -> Result<usize, Errno> {
     let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
