@@ -17,6 +17,7 @@ pub(crate) fn run() -> Result<(), String> {
         ("setcap", "libcap2-bin"),
         ("python3", "python3"),
         ("ssh-agent", "openssh-client"),
+        ("git", "git"),
     ])?;
     say("== formatting");
     program("cargo", &["fmt", "--all", "--check"])?;

@@ -21,8 +21,6 @@ pub struct FetchedFile {
     pub etag: Option<String>,
     /// `Last-Modified`, as the server wrote it.
     pub last_modified: Option<String>,
-    /// `Content-Disposition`, as the server wrote it.
-    pub disposition: Option<String>,
 }
 
 impl Store {

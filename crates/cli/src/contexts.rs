@@ -17,12 +17,13 @@ use std::{
     io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::{Duration, UNIX_EPOCH},
 };
 use strake_cache::{Store, TempDir};
-use strake_context::Context;
+use strake_context::{Context, ignore_file};
 use strake_diag::Source;
 use strake_plan::{GitSource, HttpSource};
-use strake_remote::{Remote, RemoteError};
+use strake_remote::{HttpFile, Remote, RemoteError};
 
 /// Enough of a file to see whether it is an archive.
 const HEAD: u64 = 1 << 20;
@@ -168,7 +169,7 @@ impl Gathering<'_> {
         if context != "-" {
             let file = self.fetch(context)?;
             self.times.extend((file.mtime != 0).then(|| ("context".to_owned(), file.mtime)));
-            return self.file(&file.path, context, true);
+            return self.file(&file.path, context, Some(&file));
         }
         let file = self.folder()?.join("stdin");
         let mut written = fs_err::File::create_new(&file)?;
@@ -176,11 +177,16 @@ impl Gathering<'_> {
             return Err(Failure::new("standard input is empty")
                 .hint("pipe a Dockerfile or an archive into strake"));
         }
-        self.file(&file, "standard input", false)
+        self.file(&file, "standard input", None)
     }
 
     /// A context out of one file: an archive, or a Dockerfile alone.
-    fn file(&mut self, file: &Path, name: &str, fetched: bool) -> Result<Main, Failure> {
+    fn file(
+        &mut self,
+        file: &Path,
+        name: &str,
+        fetched: Option<&HttpFile>,
+    ) -> Result<Main, Failure> {
         let folder = self.folder()?;
         if is_archive(file)? {
             let archive = fs_err::File::open(file)?;
@@ -190,11 +196,8 @@ impl Gathering<'_> {
             return Ok(Main { context, dockerfile: None, is_local: false });
         }
         let text = source(name, &limited(file, name)?)?;
-        if fetched {
-            // BuildKit's context then holds the one file, under this name.
-            let copy = folder.join("context");
-            fs_err::copy(file, &copy)?;
-            fs_err::set_permissions(&copy, Permissions::from_mode(0o600))?;
+        if let Some(file) = fetched {
+            put(file, &folder)?;
         }
         let context = open_as_is(&folder)?;
         Ok(Main { context, dockerfile: Some(text), is_local: false })
@@ -215,14 +218,8 @@ impl Gathering<'_> {
             Named::File(url) => {
                 let file = self.fetch(url)?;
                 self.times.extend((file.mtime != 0).then(|| (name.to_owned(), file.mtime)));
-                let given = file.given_name.map(String::into_bytes).unwrap_or(file.name);
                 let folder = self.folder()?;
-                let copy = folder.join(String::from_utf8_lossy(&given).as_ref());
-                fs_err::copy(&file.path, &copy)?;
-                fs_err::set_permissions(&copy, Permissions::from_mode(0o600))?;
-                let time = std::time::UNIX_EPOCH
-                    + std::time::Duration::from_secs(u64::try_from(file.mtime).unwrap_or(0));
-                fs_err::File::options().write(true).open(&copy)?.set_modified(time)?;
+                put(&file, &folder)?;
                 Some(open_as_is(&folder)?)
             }
         })
@@ -242,7 +239,7 @@ impl Gathering<'_> {
         open_as_is(&checkout.folder)
     }
 
-    fn fetch(&self, url: &str) -> Result<strake_remote::HttpFile, Failure> {
+    fn fetch(&self, url: &str) -> Result<HttpFile, Failure> {
         Ok(self.remote.http(self.store, &HttpSource { url: url.to_owned(), checksum: None })?)
     }
 
@@ -307,6 +304,16 @@ impl Gathering<'_> {
     }
 }
 
+/// A fetched file as all that a context holds: BuildKit calls it `context`.
+fn put(file: &HttpFile, folder: &Path) -> Result<(), Failure> {
+    let copy = folder.join("context");
+    fs_err::copy(&file.path, &copy)?;
+    fs_err::set_permissions(&copy, Permissions::from_mode(0o600))?;
+    let since_1970 = Duration::from_secs(u64::try_from(file.mtime).unwrap_or(0));
+    let opened = fs_err::File::options().write(true).open(&copy)?;
+    Ok(opened.set_modified(UNIX_EPOCH + since_1970)?)
+}
+
 fn is_archive(file: &Path) -> Result<bool, Failure> {
     let mut head = Vec::new();
     fs_err::File::open(file)?.take(HEAD).read_to_end(&mut head)?;
@@ -333,13 +340,10 @@ fn source(name: &str, bytes: &[u8]) -> Result<Source, Failure> {
 
 /// A folder with its ignore rules: `<Dockerfile>.dockerignore` wins over `.dockerignore`.
 fn open(folder: &Path, dockerfile: Option<&Path>) -> Result<Context, Failure> {
-    let mut candidates: Vec<PathBuf> = Vec::new();
-    if let Some(file) = dockerfile {
-        let mut name = file.as_os_str().to_owned();
-        name.push(".dockerignore");
-        candidates.push(PathBuf::from(name));
-    }
-    candidates.push(folder.join(".dockerignore"));
+    let candidates = match dockerfile {
+        Some(file) => Vec::from(ignore_file(file, folder)),
+        None => vec![folder.join(".dockerignore")],
+    };
     let ignore = candidates.iter().find(|it| it.is_file());
     let text = ignore.map(fs_err::read).transpose()?;
     let text = text.map(|it| String::from_utf8_lossy(&it).into_owned());

@@ -42,4 +42,4 @@ pub use layout::Layout;
 pub use push::{MountOutcome, PushOutcome};
 pub use retry::{Retries, Retry};
 pub use select::select;
-pub use web::{WebOptions, web_client, web_error};
+pub use web::{WebOptions, is_loopback, web_client, web_error};

@@ -1,6 +1,6 @@
 //! Connections to servers that are no registries, with the same TLS, proxies and words for failures.
 
-use crate::{Error, Proxies, client::is_loopback, tls, transport::cause};
+use crate::{Error, Proxies, client, tls, transport::cause};
 use reqwest::{Url, redirect};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct WebOptions {
     /// PEM bundles of certificate authorities, beside the compiled-in ones.
     pub ca: Vec<Vec<u8>>,
-    /// Proxies. Servers on the loopback address are always reached directly.
+    /// Proxies.
     pub proxies: Proxies,
     /// How the client introduces itself.
     pub user_agent: String,
@@ -17,9 +17,14 @@ pub struct WebOptions {
     pub connect: Duration,
 }
 
-/// Connections for `url` and others of its kind. Redirects are not followed and bodies are not
+/// Whether a server is on this machine: it is reached without proxies.
+pub fn is_loopback(url: &Url) -> bool {
+    client::is_loopback(url.host_str().unwrap_or_default())
+}
+
+/// Connections, `direct` ones without proxies. Redirects are not followed and bodies are not
 /// decompressed.
-pub fn web_client(options: &WebOptions, url: &Url) -> Result<reqwest::Client, Error> {
+pub fn web_client(options: &WebOptions, direct: bool) -> Result<reqwest::Client, Error> {
     let WebOptions { ca, proxies, user_agent, connect } = options;
     let builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls::config(&tls::roots(ca)?, false, &["h2", "http/1.1"]))
@@ -27,7 +32,6 @@ pub fn web_client(options: &WebOptions, url: &Url) -> Result<reqwest::Client, Er
         .redirect(redirect::Policy::none())
         .connect_timeout(*connect)
         .tcp_nodelay(true);
-    let direct = is_loopback(url.host_str().unwrap_or_default());
     proxies.apply(builder, direct)?.build().map_err(bad_connection)
 }
 

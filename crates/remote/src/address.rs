@@ -44,18 +44,6 @@ pub(crate) fn file_name(url: &Url) -> Vec<u8> {
     }
 }
 
-/// The file name in a `Content-Disposition`
-/// ([RFC 6266](https://www.rfc-editor.org/rfc/rfc6266)): its last component, for it is a name only.
-pub(crate) fn given_name(disposition: &str) -> Option<String> {
-    let mut parameters = disposition.split(';').skip(1).filter_map(|it| it.split_once('='));
-    let (_, value) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("filename"))?;
-    let value = value.trim();
-    let value = value.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(value);
-    let value = value.replace("\\\"", "\"");
-    let name = value.rsplit('/').next()?;
-    (!matches!(name, "" | "." | "..") && !name.contains('\0')).then(|| name.to_owned())
-}
-
 /// Resolves percent signs.
 pub(crate) fn decoded(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -92,16 +80,6 @@ mod tests {
         assert_eq!(name("http://h/a%2Fb"), "b");
         for unnamed in ["http://h", "http://h/", "http://h/?a=b", "http://h/%2e%2e"] {
             assert_eq!(name(unnamed), "__unnamed__", "{unnamed}");
-        }
-    }
-
-    #[test]
-    fn names_that_servers_give() {
-        let name = |text: &str| super::given_name(text);
-        assert_eq!(name("attachment; filename=\"a b.txt\"").as_deref(), Some("a b.txt"));
-        assert_eq!(name("attachment; x=y; FileName=/etc/a.txt").as_deref(), Some("a.txt"));
-        for none in ["attachment", "inline; filename=\"x/\"", "inline; filename=.."] {
-            assert_eq!(name(none), None, "{none}");
         }
     }
 

@@ -2,23 +2,23 @@
 
 use crate::{
     Remote, RemoteError,
-    address::{self, file_name, given_name, shown},
+    address::{self, file_name, shown},
     date::http_date,
     remote::once,
 };
 use reqwest::{
     StatusCode, Url,
     header::{
-        AUTHORIZATION, CONTENT_DISPOSITION, ETAG, HeaderMap, HeaderName, HeaderValue,
-        IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
+        AUTHORIZATION, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+        LAST_MODIFIED, LOCATION, RETRY_AFTER,
     },
 };
 use sha2::{Digest as _, Sha256};
-use std::{io::Write, path::PathBuf, time::Duration};
+use std::{io::Write, path::PathBuf, sync::PoisonError, time::Duration};
 use strake_cache::{FetchedFile, Store};
 use strake_oci::Digest;
 use strake_plan::HttpSource;
-use strake_registry::{WebOptions, web_client, web_error};
+use strake_registry::{WebOptions, is_loopback, web_client, web_error};
 
 /// As many as Go's HTTP client follows.
 const MAX_REDIRECTS: usize = 10;
@@ -34,8 +34,6 @@ pub struct HttpFile {
     pub size: u64,
     /// The name that the URL gives it.
     pub name: Vec<u8>,
-    /// The name that the server gives it, if it does.
-    pub given_name: Option<String>,
     /// `Last-Modified`, in seconds since 1970; 0 where the server does not say.
     pub mtime: i64,
 }
@@ -137,7 +135,6 @@ impl Remote {
         }
         let etag = header(response.headers(), ETAG);
         let last_modified = header(response.headers(), LAST_MODIFIED);
-        let disposition = header(response.headers(), CONTENT_DISPOSITION);
         // There are servers that name the version and do not compare it.
         if let (Some(known), Some(etag)) = (known, &etag)
             && known.etag.as_ref().is_some_and(|it| strong(it) == strong(etag))
@@ -146,8 +143,7 @@ impl Remote {
             return Ok(Answer::Unchanged);
         }
         let digest = self.save(store, &at, response).await?;
-        let file =
-            FetchedFile { url: without_login(url), digest, etag, last_modified, disposition };
+        let file = FetchedFile { url: without_login(url), digest, etag, last_modified };
         store.insert_fetched_file(&file)?;
         Ok(Answer::File(file))
     }
@@ -202,16 +198,10 @@ impl Remote {
         login: Option<&HeaderValue>,
     ) -> Result<reqwest::Response, RemoteError> {
         let options = &self.shared.options;
-        let web = WebOptions {
-            ca: options.ca.clone(),
-            proxies: options.proxies.clone(),
-            user_agent: options.user_agent.clone(),
-            connect: options.patience.connect,
-        };
-        let client = web_client(&web, url).map_err(|it| RemoteError::Options(it.to_string()))?;
+        let client = self.client(url)?;
         let mut request = client.get(url.clone());
         if let Some(known) = known {
-            let FetchedFile { url: _, digest: _, etag, last_modified, disposition: _ } = known;
+            let FetchedFile { url: _, digest: _, etag, last_modified } = known;
             request = match (etag, last_modified) {
                 (Some(etag), _) => request.header(IF_NONE_MATCH, etag),
                 (None, Some(time)) => request.header(IF_MODIFIED_SINCE, time),
@@ -226,6 +216,25 @@ impl Remote {
             .await
             .map_err(|_| RemoteError::Stalled { url: shown(url.as_str()), waited })?
             .map_err(|error| failure(url, error))
+    }
+
+    /// Connections for `url`, kept for the next one of its kind.
+    fn client(&self, url: &Url) -> Result<reqwest::Client, RemoteError> {
+        let options = &self.shared.options;
+        let mut clients = self.shared.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let direct = is_loopback(url);
+        if let Some(client) = clients.get(&direct) {
+            return Ok(client.clone());
+        }
+        let web = WebOptions {
+            ca: options.ca.clone(),
+            proxies: options.proxies.clone(),
+            user_agent: options.user_agent.clone(),
+            connect: options.patience.connect,
+        };
+        let client = web_client(&web, direct).map_err(|it| RemoteError::Options(it.to_string()))?;
+        clients.insert(direct, client.clone());
+        Ok(client)
     }
 
     /// Streams the body into the store.
@@ -261,8 +270,7 @@ fn finished(store: &Store, url: &Url, file: &FetchedFile) -> Result<HttpFile, Re
     let path = store.blob(&file.digest).ok_or_else(gone)?;
     let size = fs_err::metadata(&path)?.len();
     let mtime = file.last_modified.as_deref().and_then(http_date).unwrap_or(0);
-    let given_name = file.disposition.as_deref().and_then(given_name);
-    Ok(HttpFile { path, digest: file.digest, size, name: file_name(url), given_name, mtime })
+    Ok(HttpFile { path, digest: file.digest, size, name: file_name(url), mtime })
 }
 
 fn failure(url: &Url, error: reqwest::Error) -> RemoteError {

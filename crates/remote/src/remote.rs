@@ -68,6 +68,8 @@ pub(crate) struct Shared {
     cancelled: watch::Sender<bool>,
     /// What was fetched, by address: whoever asks second waits for the first.
     pub(crate) files: Mutex<BTreeMap<String, Slot<HttpFile>>>,
+    /// Connections, with and without proxies.
+    pub(crate) clients: Mutex<BTreeMap<bool, reqwest::Client>>,
     /// What references were found to be.
     pub(crate) commits: Mutex<BTreeMap<String, Slot<Commit>>>,
 }
@@ -91,6 +93,7 @@ impl Remote {
             cancelled: watch::Sender::new(false),
             files: Mutex::default(),
             commits: Mutex::default(),
+            clients: Mutex::default(),
         };
         Remote { shared: Arc::new(shared) }
     }

@@ -34,7 +34,7 @@ impl Fetched {
 }
 
 fn http(file: &HttpFile) -> Picked {
-    let HttpFile { path, digest, size, name, given_name: _, mtime } = file;
+    let HttpFile { path, digest, size, name, mtime } = file;
     let found = Found {
         entry: Entry {
             path: name.clone(),

@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// What every command is told. Submodules may not name folders of this machine, and nothing that a
 /// repository holds is run.
-const SETTINGS: [(&str, &str); 9] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("protocol.file.allow", "user"),
     ("protocol.ext.allow", "never"),
     ("core.hooksPath", "/dev/null"),
@@ -28,6 +28,9 @@ const SETTINGS: [(&str, &str); 9] = [
     ("maintenance.auto", "false"),
     ("init.defaultBranch", "master"),
     ("advice.detachedHead", "false"),
+    // A server that sends nothing for a minute has gone.
+    ("http.lowSpeedLimit", "1"),
+    ("http.lowSpeedTime", "60"),
 ];
 
 /// The program and the repository that it is used for.
@@ -86,7 +89,7 @@ impl Git {
         let files = files.join(" ").replace('\'', "'\\''");
         format!(
             "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=accept-new \
-             -o 'UserKnownHostsFile={files}'"
+             -o ConnectTimeout=30 -o ServerAliveInterval=20 -o 'UserKnownHostsFile={files}'"
         )
     }
 

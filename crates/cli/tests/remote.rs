@@ -1,0 +1,204 @@
+//! What comes from elsewhere, from servers that the tests start: ADD of URLs and repositories, contexts.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[expect(dead_code, unreachable_pub, reason = "each test file uses its part")]
+mod common;
+#[expect(dead_code, reason = "each test file uses its part")]
+#[path = "../../remote/tests/it/server.rs"]
+mod server;
+
+use common::Lab;
+use server::{Server, response};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
+};
+
+/// A server of files: what a folder holds, as it is when it is asked for.
+fn files(folder: &Path) -> Server {
+    let folder = folder.to_owned();
+    Server::new(move |asked| {
+        let path = asked.path.split('?').next().unwrap().trim_start_matches('/');
+        match fs::read(folder.join(path)) {
+            Ok(body) => response("200 OK", &[], &body),
+            Err(_) => response("404 Not Found", &[], b""),
+        }
+    })
+}
+
+#[test]
+fn a_url_is_fetched_once_and_asked_for_again() {
+    let body = Arc::new(Mutex::new("one"));
+    let served = Arc::clone(&body);
+    let server = Server::new(move |asked| {
+        let body = *served.lock().unwrap();
+        let tag = format!("\"{body}\"");
+        match asked.header("if-none-match") == Some(&tag) {
+            true => response("304 Not Modified", &[], b""),
+            false => {
+                let modified = "Last-Modified: Wed, 21 Oct 2015 07:28:00 GMT";
+                response("200 OK", &[&format!("ETag: {tag}"), modified], body.as_bytes())
+            }
+        }
+    });
+    let lab = Lab::new();
+    let url = server.url("/file.txt?x=y");
+    lab.write("context/Dockerfile", &format!("FROM base\nADD --chown=1:2 {url} /dir/\n"));
+    let (first, _) = lab.image(&[]);
+    let listing = lab.top_layer(&first);
+    assert!(
+        listing.contains("-rw------- 1/2               3 2015-10-21 07:28 dir/file.txt"),
+        "{listing}"
+    );
+    let (again, ended) = lab.image(&[]);
+    assert_eq!(again, first);
+    assert_eq!(ended.steps().1, [""; 0], "{}", ended.stderr);
+    *body.lock().unwrap() = "another";
+    let (changed, ended) = lab.image(&["-v"]);
+    assert_ne!(changed, first);
+    assert!(ended.stderr.contains("file.txt changed"), "{}", ended.stderr);
+}
+
+#[test]
+fn what_cannot_be_fetched_is_told_with_its_place() {
+    let lab = Lab::new();
+    fs::create_dir(lab.path("served")).unwrap();
+    lab.write("served/here", "x");
+    let server = files(&lab.path("served"));
+    let refused = |line: &str, words: &[&str]| {
+        lab.write("context/Dockerfile", &format!("FROM base\n{line}\n"));
+        let ended = lab.build(&["-t", "never:1"]).failed_with(words);
+        ended.failed_with(&["--> ", "Dockerfile:2:1"]);
+    };
+    let (here, none) = (server.url("/here"), server.url("/none"));
+    refused(&format!("ADD {none} /"), &[&none, "404 Not Found", "hint: check the address"]);
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    refused(&format!("ADD --checksum={wrong} {here} /"), &[&wrong, "write --checksum=sha256:2d71"]);
+    refused("ADD http://localhost:1/x /", &["http://localhost:1/x", "Connection refused"]);
+    refused("ADD git@localhost:x.git /", &["no SSH agent", "hint: give one with --ssh default"]);
+    let repository = server.url("/x.git");
+    refused(&format!("ADD {repository} /"), &[&repository, "not found", "GIT_AUTH_TOKEN"]);
+}
+
+#[test]
+fn a_secret_is_sent_and_kept_nowhere() {
+    let server = Server::new(|asked| match asked.header("authorization") {
+        Some("Bearer geheim-4711") => response("200 OK", &[], b"hello"),
+        _ => response("401 Unauthorized", &[], b""),
+    });
+    let lab = Lab::new();
+    lab.write("context/Dockerfile", &format!("FROM base\nADD {} /\n", server.url("/a")));
+    lab.build(&[]).failed_with(&["401 Unauthorized", "HTTP_AUTH_TOKEN_127.0.0.1"]);
+    let mut command = lab.command(&["build", "--progress=rawjson", "-v"]);
+    command.args(["--secret", "id=HTTP_AUTH_TOKEN_127.0.0.1,env=TOKEN"]);
+    let base = format!("base=oci-layout://{}", lab.path("base").display());
+    command.args(["--build-context", &base]).arg(lab.path("context"));
+    let ended = common::Ended::of(command.env("TOKEN", "geheim-4711").output().unwrap()).ok();
+    assert!(!ended.stderr.contains("geheim") && !ended.stdout.contains("geheim"));
+    let found = Command::new("grep").args(["-r", "geheim-4711"]).arg(lab.path("store")).output();
+    assert_eq!(String::from_utf8_lossy(&found.unwrap().stdout), "");
+}
+
+/// Makes the repository `served/x.git` with two commits, for servers that only know files.
+fn repository(lab: &Lab) {
+    let script = "set -e; git init -q -b main work; cd work; mkdir sub; echo one > a.txt
+        echo 'FROM scratch' > Dockerfile; echo 'COPY . /' >> Dockerfile
+        cp Dockerfile sub; echo '*' > .dockerignore; git add -A; git commit -q -m one; git tag v1
+        echo two > a.txt; git commit -q -a -m two; cd ..; mkdir served
+        git clone -q --bare work served/x.git; git -C served/x.git update-server-info";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).current_dir(lab.path(""));
+    for who in ["AUTHOR", "COMMITTER"] {
+        command.env(format!("GIT_{who}_NAME"), "a").env(format!("GIT_{who}_EMAIL"), "a@b");
+        command.env(format!("GIT_{who}_DATE"), "1500000000 +0000");
+    }
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null");
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn a_repository_is_added_and_is_a_context() {
+    let lab = Lab::new();
+    repository(&lab);
+    let server = files(&lab.path("served"));
+    let url = server.url("/x.git");
+    lab.write("context/Dockerfile", &format!("FROM base\nADD {url}#v1 /src/\n"));
+    let (first, _) = lab.image(&[]);
+    let listing = lab.top_layer(&first);
+    assert!(listing.contains("-rw-r--r-- 0/0               4 "), "{listing}");
+    assert!(!listing.contains(".git/"), "{listing}");
+    let (_, ended) = lab.image(&[]);
+    assert_eq!(ended.steps().1, [""; 0], "the same commit is the same step");
+
+    let dest = lab.path("files");
+    let build = |context: &str, more: &[&str]| {
+        let _ = fs::remove_dir_all(&dest);
+        let out = format!("type=local,dest={}", dest.display());
+        lab.strake(&[&["build", "-o", &out], more, &[context]].concat())
+    };
+    let ended = build(&url, &[]).ok();
+    assert_eq!(fs::read_to_string(dest.join("a.txt")).unwrap(), "two\n");
+    assert!(ended.stderr.contains("warning: the .dockerignore"), "{}", ended.stderr);
+    build(&format!("{url}#v1:sub"), &["-f", "Dockerfile"]).ok();
+    assert_eq!(fs::read_dir(&dest).unwrap().count(), 1);
+    build(&url, &["-f", "other"]).failed_with(&["no Dockerfile `other`", "hint:"]);
+    build(&format!("{url}#nowhere"), &[]).failed_with(&["branch, tag or commit `nowhere`"]);
+    let epoch = ["--build-arg", "SOURCE_DATE_EPOCH=context", "-t", "dated:1"];
+    let ended = lab.strake(&[&["build"], &epoch[..], &[&url]].concat()).ok();
+    let created = fs::read_dir(lab.path("store/blobs/sha256")).unwrap();
+    let blobs = created.flat_map(|it| fs::read_dir(it.unwrap().path()).unwrap());
+    let dated = blobs.filter_map(|it| fs::read_to_string(it.unwrap().path()).ok());
+    let is_dated = |it: String| it.contains(r#""created":"2017-07-14T02:40:00Z""#);
+    assert!(dated.into_iter().any(is_dated), "{}", ended.stderr);
+}
+
+#[test]
+fn files_of_servers_are_contexts() {
+    let lab = Lab::new();
+    lab.write("source/Dockerfile", "FROM scratch\nCOPY --from=more context /more\nCOPY a.txt /\n");
+    lab.write("source/a.txt", "a");
+    lab.write("served/more.txt", "m");
+    let pack = Command::new("tar")
+        .args(["--owner=7", "--group=8", "-czf"])
+        .args([lab.path("served/x.tgz"), "-C".into(), lab.path("source"), ".".into()])
+        .status();
+    assert!(pack.unwrap().success());
+    let server = files(&lab.path("served"));
+    let more = format!("more={}", server.url("/more.txt"));
+    let layout = format!("type=oci,tar=false,dest={}", lab.path("out").display());
+    lab.strake(&["build", "-o", &layout, "--build-context", &more, &server.url("/x.tgz")]).ok();
+    let index = fs::read(lab.path("out/index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    let listing = lab.top_layer(index["manifests"][0]["digest"].as_str().unwrap());
+    assert!(listing.contains("-rw-r--r-- 7/8               1 "), "{listing}");
+    // A Dockerfile from a server, for a folder.
+    lab.write("served/Df", "FROM scratch\nCOPY a.txt /b\n");
+    let dest = format!("type=local,dest={}", lab.path("files").display());
+    let source = lab.path("source").display().to_string();
+    lab.strake(&["build", "-f", &server.url("/Df"), "-o", &dest, &source]).ok();
+    assert_eq!(fs::read_to_string(lab.path("files/b")).unwrap(), "a");
+    lab.strake(&["build", &server.url("/none")]).failed_with(&["404 Not Found"]);
+}
+
+#[test]
+fn an_ordinary_user_fetches_too() {
+    let lab = Lab::ordinary();
+    repository(&lab);
+    let server = files(&lab.path("served"));
+    let url = server.url("/x.git");
+    lab.write(
+        "context/Dockerfile",
+        &format!("FROM base\nADD {url}#v1 /src/\nRUN cat /src/a.txt\n"),
+    );
+    lab.build(&[]).ok();
+    let dest = format!("type=local,dest={}", lab.path("context/out").display());
+    let archive = Command::new("tar").args(["-c", "-C"]).arg(lab.path("work")).arg(".").output();
+    fs::write(lab.path("x.tar"), archive.unwrap().stdout).unwrap();
+    let mut command = lab.command(&["build", "-o", &dest, "-"]);
+    command.stdin(Stdio::from(fs::File::open(lab.path("x.tar")).unwrap()));
+    common::Ended::of(command.output().unwrap()).ok();
+    assert_eq!(fs::read_to_string(lab.path("context/out/a.txt")).unwrap(), "two\n");
+}
