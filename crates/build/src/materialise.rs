@@ -1,7 +1,7 @@
 //! Indexes and snapshots of layers, made when somebody needs them.
 
 use crate::{ImageLayer, StepError, Workbench, local_blob};
-use std::{fs::File, io::BufReader, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, fs::File, io::BufReader, path::PathBuf, sync::Arc};
 use strake_layer::{Form, Index, Tree};
 use strake_sandbox::Privilege;
 
@@ -59,6 +59,13 @@ fn snapshot(
         bench.store.insert_index(&layer.diff_id, &index)?;
     }
     Ok(bench.store.insert_snapshot(name, &layer.diff_id, &root)?)
+}
+
+/// Topmost first, and each once: overlayfs refuses a folder that is there twice, as that of the empty
+/// layer is after two steps that changed nothing. The upper of two shows everything of the lower.
+pub(crate) fn once(snapshots: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut seen = BTreeSet::new();
+    snapshots.into_iter().rev().filter(|it| seen.insert(it.clone())).collect()
 }
 
 /// How snapshots look for this privilege, and the name of that form in the store.

@@ -4,13 +4,15 @@ use crate::{
     StepError,
     caches::{self, Caches},
     engine::Engine,
-    materialise::form,
+    materialise::{self, form},
     op::copy::Prepared,
     ssh::{Access, Forward},
 };
 use std::path::{Path, PathBuf};
-use strake_layer::{Compression, PackOptions, Tree};
-use strake_plan::{CopyOp, CopySource, HeredocFile, MountKind, RunMount, RunOp, Source, Unpack};
+use strake_layer::{Compression, Kind, PackOptions, Tree};
+use strake_plan::{
+    CopyOp, CopySource, HeredocFile, MountKind, RunMount, RunOp, Source, StageId, Unpack,
+};
 use strake_sandbox::{BindLimits, Mount, MountSource};
 
 /// The mounts of one RUN, and what must live as long as it runs.
@@ -116,6 +118,11 @@ fn one(
     let RunMount { target, kind } = mount;
     let limits = BindLimits::default();
     let source = match kind {
+        MountKind::Bind { from: Source::Stage(id), source, readwrite }
+            if engine.bench.overlay() =>
+        {
+            of_stage(engine, *id, source, *readwrite)?
+        }
         MountKind::Bind { from, source, readwrite } => {
             let path = bound(engine, from, source, dir)?;
             if *readwrite {
@@ -158,6 +165,22 @@ fn one(
     };
     mounted.mounts.push(Mount { target: PathBuf::from(target), source });
     Ok(())
+}
+
+/// A file or directory of a stage, shown from the stage's own layers.
+fn of_stage(
+    engine: &Engine<'_>,
+    id: StageId,
+    source: &str,
+    readwrite: bool,
+) -> Result<MountSource, StepError> {
+    let layers = &engine.wait(id)?.layers;
+    let lower = materialise::once(materialise::snapshots(layers, engine.bench)?);
+    let tree = materialise::tree(layers, engine.bench)?;
+    let path = Path::new("/").join(source);
+    let real = tree.resolve(path.as_os_str().as_encoded_bytes())?;
+    let node = tree.get(&real).filter(|it| !matches!(it.entry.kind, Kind::Directory { .. }));
+    Ok(MountSource::Stack { lower, path, directory: node.is_none(), readonly: !readwrite })
 }
 
 /// A folder or file that holds what `source` names in `from`: a layer of its own, kept in the store.

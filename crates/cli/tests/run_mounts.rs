@@ -215,3 +215,53 @@ fn secrets_have_their_places_modes_and_owners() {
         lab.build(&[]).failed_with(&["secret `x` is required", "--secret id=x"]);
     }
 }
+
+#[test]
+fn stages_are_mounted_as_they_are() {
+    for lab in both() {
+        lab.write(
+            "context/Dockerfile",
+            "FROM base AS made\n\
+             RUN mkdir -p /out/d && echo one > /out/d/f && ln /out/d/f /out/d/g && ln -s d /out/link \
+                 && chown -R 7:8 /out/d && chmod 2750 /out/d && echo old > /out/gone\n\
+             RUN rm /out/gone && echo two > /out/d/new\n\
+             FROM scratch AS empty\n\
+             FROM base\n\
+             RUN --mount=from=made,target=/m ls /m/out; stat -c '%a %u:%g' /m/out/d; \
+                 stat -c '%a %u:%g %h' /m/out/d/f; \
+                 touch /m/x || echo read-only\n\
+             RUN --mount=from=made,source=out/link,target=/m cat /m/f /m/new\n\
+             RUN --mount=from=made,source=/out/d/f,target=/f,rw cat /f && echo changed > /f && cat /f\n\
+             RUN --mount=from=made,source=out,target=/m,rw rm -r /m/d && touch /m/made && ls /m\n\
+             RUN --mount=from=empty,target=/m ls -A /m && echo empty\n\
+             RUN --mount=from=made,source=out/d,target=/m cat /m/f\n",
+        );
+        let (manifest, ended) = lab.image(&[]);
+        let lines: Vec<_> =
+            output(&ended.stderr).into_iter().filter(|it| !it.contains("Read-only")).collect();
+        assert_eq!(
+            lines,
+            [
+                "d",
+                "link",
+                "2750 7:8",
+                "644 7:8 2",
+                "read-only",
+                "one",
+                "two",
+                "one",
+                "changed",
+                "link",
+                "made",
+                "empty",
+                "one"
+            ]
+        );
+        assert_eq!(lab.top_layer(&manifest), "");
+        lab.write(
+            "context/Dockerfile",
+            "FROM base AS a\nFROM base\nRUN --mount=from=a,source=no,target=/m true\n",
+        );
+        lab.build(&[]).failed_with(&["no", "Dockerfile:3:1"]);
+    }
+}

@@ -153,6 +153,20 @@ pub enum MountSource {
         #[serde(with = "wire::path")]
         lower: PathBuf,
     },
+    /// A file or directory of another tree, which is an overlay of these layers. What is written, if
+    /// it may be, is discarded.
+    Stack {
+        /// Read-only layers, topmost first.
+        #[serde(with = "wire::paths")]
+        lower: Vec<PathBuf>,
+        /// Where in that tree; links do not lead out of it.
+        #[serde(with = "wire::path")]
+        path: PathBuf,
+        /// Whether a directory is there.
+        directory: bool,
+        /// Whether writes are refused.
+        readonly: bool,
+    },
 }
 
 /// What a bind mount refuses besides writing.

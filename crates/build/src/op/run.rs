@@ -11,11 +11,7 @@ use crate::{
     program::{Attempt, ProgramError},
     state::State,
 };
-use std::{
-    collections::{BTreeSet, VecDeque},
-    ffi::OsString,
-    path::PathBuf,
-};
+use std::{collections::VecDeque, ffi::OsString, path::PathBuf};
 use strake_layer::{Kind, Tree};
 use strake_oci::Platform;
 use strake_plan::{Network, RunOp, Security};
@@ -73,7 +69,7 @@ pub(super) fn run(
         (engine.emit)(Event::Output { vertex: at.vertex, stderr: true, bytes });
     }
     // Unpacking makes the indexes that the tree is read from.
-    let lowers = once(materialise::snapshots(&state.layers, bench)?);
+    let lowers = materialise::once(materialise::snapshots(&state.layers, bench)?);
     let tree = materialise::tree(&state.layers, bench)?;
     interpreted(engine, &at.stage.platform, &tree)?;
     let (passwd, group) = mounts::user_files(&tree);
@@ -210,13 +206,6 @@ fn spec(engine: &Engine<'_>, given: Given<'_>, root: RootSpec, owners: Vec<Owner
         tmp: scratch,
         special_owners: owners,
     }
-}
-
-/// Topmost first, and each once: overlayfs refuses a folder that is there twice, as that of the empty
-/// layer is after two steps that changed nothing. The upper of two shows everything of the lower.
-fn once(snapshots: Vec<PathBuf>) -> Vec<PathBuf> {
-    let mut seen = BTreeSet::new();
-    snapshots.into_iter().rev().filter(|it| seen.insert(it.clone())).collect()
 }
 
 /// Runs the process to its end and turns a failure into an error with its last output.

@@ -110,7 +110,10 @@ fn places(spec: &RunSpec) -> Vec<(PathBuf, Kind)> {
     for mount in &spec.mounts {
         let kind = match &mount.source {
             MountSource::Tmpfs { .. } => Kind::Directory,
-            MountSource::SecretFile { .. } => Kind::File,
+            MountSource::SecretFile { .. } | MountSource::Stack { directory: false, .. } => {
+                Kind::File
+            }
+            MountSource::Stack { directory: true, .. } => Kind::Directory,
             MountSource::Bind { path, .. } | MountSource::BindOverlay { lower: path } => {
                 if path.is_dir() { Kind::Directory } else { Kind::File }
             }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, mkdirat, openat, symlinkat};
 use rustix::io::Errno;
@@ -11,7 +11,7 @@ use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, mount_c
 use rustix::process::{chdir, fchdir, pivot_root};
 use rustix::thread::UnshareFlags;
 
-use super::fsys::{INERT, attach, attach_to_host, clone_of_host, find, freeze, make};
+use super::fsys::{INERT, attach, attach_to_host, clone_of, clone_of_host, find, freeze, make};
 use super::root::{Root, is_covered};
 use super::stubs::{self, Kind};
 use crate::overlay;
@@ -297,6 +297,13 @@ fn open_source(mount: &Mount, discard: &Path) -> std::io::Result<OwnedFd> {
             Ok(make("tmpfs", &options, NO_DEVICES)?)
         }
         MountSource::BindOverlay { lower } => discarding(lower, discard),
+        MountSource::Stack { lower, path, directory: _, readonly } => {
+            let tree = stacked(lower, path, discard)?;
+            if *readonly {
+                make_readonly(tree.as_fd())?;
+            }
+            Ok(tree)
+        }
         MountSource::SecretFile { .. } => Err(Errno::INVAL.into()),
     }
 }
@@ -329,6 +336,24 @@ fn discarding(lower: &Path, discard: &Path) -> std::io::Result<OwnedFd> {
         copy_tree(lower, &upper)?;
         Ok(clone_of_host(&upper)?)
     })
+}
+
+/// Shows what is at a path in an overlay whose changes go to `discard`.
+fn stacked(lower: &[PathBuf], path: &Path, discard: &Path) -> std::io::Result<OwnedFd> {
+    let (upper, work, place) = (discard.join("upper"), discard.join("work"), discard.join("place"));
+    for folder in [&upper, &work, &place] {
+        fs::create_dir_all(folder)?;
+    }
+    let Some(top) = lower.first() else { return Ok(clone_of_host(&upper)?) };
+    let top = fs::metadata(top)?;
+    let _single = std::os::unix::fs::chown(&upper, Some(top.uid()), Some(top.gid()));
+    fs::set_permissions(&upper, top.permissions())?;
+    let whole = overlay::mount(&overlay::Layers { lower, upper: &upper, work: &work })?;
+    // A part of a mount can only be shown from a place where that is mounted.
+    attach_to_host(whole.as_fd(), &place)?;
+    let part = find(whole.as_fd(), path).and_then(|it| clone_of(it.as_fd(), Path::new("")));
+    unmount(&place, UnmountFlags::DETACH)?;
+    Ok(part?)
 }
 
 /// Copies what a directory holds, where no overlay can be had.
