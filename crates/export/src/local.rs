@@ -3,19 +3,24 @@
 use crate::{
     ExportError, Image,
     flatten::{Target, flatten},
+    oci_layout::made_folders,
     read_tar::split,
 };
 use fs_err as fs;
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags},
+    fs::{
+        AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, Timespec, Timestamps, Uid,
+        XattrFlags,
+    },
     io::Errno,
 };
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fs::File,
     io::{self, Read},
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
@@ -31,94 +36,201 @@ pub enum Owners {
     Caller,
 }
 
-/// Writes the files of the image into `dest`, over what is there; other files stay.
+/// Writes the files of the image into `dest`, over what is there; other files stay. With an `epoch`
+/// all files have that time.
 ///
 /// Nothing outside of `dest` is touched: a link that stands where the image has a directory is
 /// replaced, never followed. Device nodes and `security.*` attributes need root; a missing device
 /// node is an error, a missing attribute is not, as with `tar -x`.
+///
+/// All files are made in a folder of their own in `dest` before the first is moved to its place: so
+/// when one cannot be made, `dest` is as it was. Exports to one folder take turns.
 pub fn local(
     image: &Image,
     dest: &Path,
     owners: Owners,
     epoch: Option<i64>,
 ) -> Result<(), ExportError> {
-    fs::create_dir_all(dest)?;
-    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root =
-        rustix::fs::openat(CWD, dest, flags, Mode::empty()).map_err(|it| at(dest, it.into()))?;
-    let mut target = Folder { dest: dest.to_owned(), root, owners, directories: Vec::new() };
-    flatten(image, epoch, &mut target)?;
-    target.finish()
+    let made = made_folders(dest)?;
+    let done = export(image, dest, owners, epoch);
+    if done.is_err() {
+        // The first error is the one to tell.
+        made.iter().rev().for_each(|it| drop(fs::remove_dir(it)));
+    }
+    done
 }
 
-struct Folder {
-    dest: PathBuf,
-    root: OwnedFd,
+/// No file system of Linux takes longer names: told before anything is in its place.
+const NAME_AT_MOST: usize = 255;
+/// Where files are made. One that a killed process left is used up by the next export.
+const STAGING: &str = ".strake.tmp";
+
+fn export(
+    image: &Image,
+    dest: &Path,
     owners: Owners,
-    /// Modes and times are set last: a directory that may not be written to must be filled first.
-    directories: Vec<Entry>,
+    epoch: Option<i64>,
+) -> Result<(), ExportError> {
+    let failed = |it: Errno| at(dest, it.into());
+    let root = open_directory(CWD, dest.as_os_str(), OFlags::empty()).map_err(failed)?;
+    rustix::fs::flock(&root, FlockOperation::LockExclusive).map_err(failed)?;
+    let name = OsStr::new(STAGING);
+    clear(&root, name).map_err(|it| at(dest, it))?;
+    rustix::fs::mkdirat(&root, name, Mode::RWXU).map_err(failed)?;
+    let done = open_directory(root.as_fd(), name, OFlags::NOFOLLOW)
+        .map_err(|it| ExportError::from(failed(it)))
+        .and_then(|staging| {
+            let numbers = BTreeMap::new();
+            let dest = dest.to_owned();
+            let mut folder =
+                Folder { dest, root: &root, staging, owners, entries: Vec::new(), numbers };
+            flatten(image, epoch, &mut folder)?;
+            folder.place()?;
+            folder.finish()
+        });
+    let cleared = clear(&root, name).map_err(|it| at(dest, it));
+    done.and(cleared.map_err(Into::into))
 }
 
-impl Target for Folder {
+fn open_directory(at: BorrowedFd<'_>, name: &OsStr, more: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | more;
+    rustix::fs::openat(at, name, flags, Mode::empty())
+}
+
+struct Folder<'a> {
+    dest: PathBuf,
+    root: &'a OwnedFd,
+    /// Holds what is made, by number.
+    staging: OwnedFd,
+    owners: Owners,
+    /// Parents before what is in them. A directory's number is not used.
+    entries: Vec<Entry>,
+    /// Of each path that is no directory.
+    numbers: BTreeMap<Vec<u8>, usize>,
+}
+
+impl Target for Folder<'_> {
     fn put(&mut self, entry: &Entry, size: u64, content: &mut dyn Read) -> Result<(), ExportError> {
-        let (parent, name) = split(&entry.path);
-        let path = self.dest.join(OsStr::from_bytes(&entry.path));
-        let parent = self.open(parent).map_err(|it| at(&path, it))?;
-        let name = OsStr::from_bytes(name);
-        if let Kind::Directory { .. } = entry.kind {
-            make_directory(&parent, name).map_err(|it| at(&path, it))?;
-            self.directories.push(entry.clone());
+        let number = self.entries.len();
+        self.entries.push(entry.clone());
+        if matches!(entry.kind, Kind::Directory { .. }) {
             return Ok(());
         }
-        clear(&parent, name).map_err(|it| at(&path, it))?;
-        match &entry.kind {
-            Kind::File { size: _ } => {
-                self.file(&parent, entry, size, content).map_err(|it| at(&path, it))?;
-                return Ok(());
-            }
-            Kind::Hardlink { target } => {
-                let (from, old) = split(target);
-                let from = self.open(from).map_err(|it| at(&path, it))?;
-                let old = OsStr::from_bytes(old);
-                return rustix::fs::linkat(from, old, parent, name, AtFlags::empty())
-                    .map_err(|it| at(&path, it.into()).into());
-            }
-            Kind::Symlink { target } => {
-                rustix::fs::symlinkat(OsStr::from_bytes(target), &parent, name)
-                    .map_err(|it| at(&path, it.into()))?;
-            }
-            Kind::Character { major, minor } => {
-                node(&parent, name, FileType::CharacterDevice, (*major, *minor), &path)?;
-            }
-            Kind::Block { major, minor } => {
-                node(&parent, name, FileType::BlockDevice, (*major, *minor), &path)?;
-            }
-            Kind::Fifo => node(&parent, name, FileType::Fifo, (0, 0), &path)?,
-            Kind::Directory { .. } | Kind::Whiteout => unreachable!("handled, or merged away"),
+        self.numbers.insert(entry.path.clone(), number);
+        let path = self.dest.join(OsStr::from_bytes(&entry.path));
+        if split(&entry.path).1.len() > NAME_AT_MOST {
+            return Err(at(&path, Errno::NAMETOOLONG.into()).into());
         }
-        self.metadata(&parent, name, entry).map_err(|it| at(&path, it).into())
+        let (name, staging) = (number.to_string(), self.staging.as_fd());
+        let name = OsStr::new(&name);
+        if let Kind::File { size: _ } = entry.kind {
+            return Ok(self
+                .file(staging, name, entry, size, content)
+                .map_err(|it| at(&path, it))?);
+        }
+        if let Kind::Hardlink { target } = &entry.kind {
+            let old = self.numbers[target].to_string();
+            return rustix::fs::linkat(staging, old, staging, name, AtFlags::empty())
+                .map_err(|it| at(&path, it.into()).into());
+        }
+        self.special(staging, name, entry, &path)
     }
 }
 
-impl Folder {
+impl Folder<'_> {
     /// Opens a directory of the image, following no link on the way.
     fn open(&self, path: &[u8]) -> io::Result<OwnedFd> {
         let mut here = self.root.try_clone()?;
         for part in path.split(|it| *it == b'/').filter(|it| !it.is_empty()) {
-            let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            here = rustix::fs::openat(&here, OsStr::from_bytes(part), flags, Mode::empty())?;
+            here = open_directory(here.as_fd(), OsStr::from_bytes(part), OFlags::NOFOLLOW)?;
         }
         Ok(here)
     }
 
+    /// Moves everything to its place.
+    fn place(&self) -> Result<(), ExportError> {
+        for (number, entry) in self.entries.iter().enumerate() {
+            let path = self.dest.join(OsStr::from_bytes(&entry.path));
+            let (parent, name) = split(&entry.path);
+            let parent = self.open(parent).map_err(|it| at(&path, it))?;
+            let name = OsStr::from_bytes(name);
+            if matches!(entry.kind, Kind::Directory { .. }) {
+                make_directory(&parent, name).map_err(|it| at(&path, it))?;
+                continue;
+            }
+            clear(&parent, name).map_err(|it| at(&path, it))?;
+            let number = number.to_string();
+            match rustix::fs::renameat(&self.staging, &number, &parent, name) {
+                Err(Errno::XDEV) => self.make_again(&number, parent.as_fd(), name, entry, &path)?,
+                done => done.map_err(|it| at(&path, it.into()))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a file once more where it cannot be moved: another file system is mounted below `dest`.
+    fn make_again(
+        &self,
+        number: &str,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        entry: &Entry,
+        path: &Path,
+    ) -> Result<(), ExportError> {
+        if !matches!(entry.kind, Kind::File { .. } | Kind::Hardlink { .. }) {
+            return self.special(parent, name, entry, path);
+        }
+        let failed = |it| at(path, it);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // Whoever may not read the file may change its mode, for it is theirs.
+        let readable = Mode::RUSR;
+        rustix::fs::chmodat(&self.staging, number, readable, AtFlags::empty())
+            .map_err(|it| failed(it.into()))?;
+        let file = rustix::fs::openat(&self.staging, number, flags, Mode::empty());
+        let mut file = File::from(file.map_err(|it| failed(it.into()))?);
+        let size = file.metadata().map_err(failed)?.len();
+        let first = match &entry.kind {
+            Kind::Hardlink { target } => self.entries.get(self.numbers[target]).unwrap_or(entry),
+            _ => entry,
+        };
+        Ok(self.file(parent, name, first, size, &mut file).map_err(failed)?)
+    }
+
+    /// A link, a device or a pipe.
+    fn special(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        entry: &Entry,
+        path: &Path,
+    ) -> Result<(), ExportError> {
+        match &entry.kind {
+            Kind::Symlink { target } => {
+                rustix::fs::symlinkat(OsStr::from_bytes(target), parent, name)
+                    .map_err(|it| at(path, it.into()))?;
+            }
+            Kind::Character { major, minor } => {
+                node(parent, name, FileType::CharacterDevice, (*major, *minor), path)?;
+            }
+            Kind::Block { major, minor } => {
+                node(parent, name, FileType::BlockDevice, (*major, *minor), path)?;
+            }
+            Kind::Fifo => node(parent, name, FileType::Fifo, (0, 0), path)?,
+            Kind::File { .. } | Kind::Hardlink { .. } | Kind::Directory { .. } | Kind::Whiteout => {
+                unreachable!("made in another way, or merged away")
+            }
+        }
+        self.metadata(parent, name, entry).map_err(|it| at(path, it).into())
+    }
+
     fn file(
         &self,
-        parent: &OwnedFd,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
         entry: &Entry,
         size: u64,
         content: &mut dyn Read,
     ) -> io::Result<()> {
-        let name = OsStr::from_bytes(split(&entry.path).1);
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?;
         let mut file = File::from(file);
@@ -137,7 +249,7 @@ impl Folder {
     }
 
     /// Owner, mode and time of what cannot be opened without harm.
-    fn metadata(&self, parent: &OwnedFd, name: &OsStr, entry: &Entry) -> io::Result<()> {
+    fn metadata(&self, parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry) -> io::Result<()> {
         let nofollow = AtFlags::SYMLINK_NOFOLLOW;
         if self.owners == Owners::Image {
             let (uid, gid) = owner(entry);
@@ -150,10 +262,14 @@ impl Folder {
         Ok(rustix::fs::utimensat(parent, name, &times(entry), nofollow)?)
     }
 
-    /// Gives the directories their metadata, children before parents.
-    fn finish(mut self) -> Result<(), ExportError> {
-        self.directories.sort_by(|a, b| b.path.cmp(&a.path));
-        for entry in &self.directories {
+    /// Gives the directories their metadata, children before parents: one that may not be written to
+    /// must be filled first.
+    fn finish(&self) -> Result<(), ExportError> {
+        let directories =
+            self.entries.iter().filter(|it| matches!(it.kind, Kind::Directory { .. }));
+        let mut directories: Vec<&Entry> = directories.collect();
+        directories.sort_by(|a, b| b.path.cmp(&a.path));
+        for entry in directories {
             let path = self.dest.join(OsStr::from_bytes(&entry.path));
             self.finish_directory(entry).map_err(|it| at(&path, it))?;
         }
@@ -211,14 +327,14 @@ fn clear(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
 }
 
 fn node(
-    parent: &OwnedFd,
+    parent: BorrowedFd<'_>,
     name: &OsStr,
     kind: FileType,
     (major, minor): (u32, u32),
     path: &Path,
 ) -> Result<(), ExportError> {
     let device = rustix::fs::makedev(major, minor);
-    let made = rustix::fs::mknodat(parent.as_fd(), name, kind, Mode::RUSR, device);
+    let made = rustix::fs::mknodat(parent, name, kind, Mode::RUSR, device);
     match made {
         Err(Errno::PERM) => {
             Err(ExportError::DeviceRefused { path: path.to_owned(), source: Errno::PERM.into() })

@@ -10,10 +10,10 @@ use fs_err::{self as fs, File};
 use std::{
     collections::BTreeMap,
     io::{self, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 use strake_layer::{Entry, Kind};
-use strake_oci::{Index, Raw, media_type};
+use strake_oci::{Digest, Index, Raw, media_type};
 
 /// Writes the layout as a tar: entries in byte order of their names, times 0, owners 0.
 pub fn oci_tar<'a>(
@@ -46,27 +46,62 @@ pub(crate) fn layout_tar(
 }
 
 /// Puts the image into the layout at `dir`, which is made where there is none. Images of other names
-/// stay. A reader sees the old index or the new one, and each has its blobs; exports take turns.
+/// stay. A reader sees the old index or the new one, and each has its blobs; exports take turns. When
+/// this fails, everything is as it was.
 pub fn oci_dir<'a>(package: impl Into<Package<'a>>, dir: &Path) -> Result<(), ExportError> {
     let package = package.into();
     let blobs = package.blobs()?;
+    let made = made_folders(dir)?;
+    let mut placed = Vec::new();
+    let done = fill(&package, &blobs, dir, &mut placed);
+    if done.is_err() {
+        // The first error is the one to tell. A folder that others have put something into stays.
+        placed.iter().for_each(|it| drop(fs::remove_file(it)));
+        if !made.is_empty() {
+            ["blobs/sha256", "blobs"].iter().for_each(|it| drop(fs::remove_dir(dir.join(it))));
+        }
+        made.iter().rev().for_each(|it| drop(fs::remove_dir(it)));
+    }
+    done
+}
+
+/// Makes the folder, and says which of it and its parents were not there.
+pub(crate) fn made_folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let missing = dir.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists());
+    let mut missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+    missing.reverse();
     fs::create_dir_all(dir)?;
+    Ok(missing)
+}
+
+fn fill(
+    package: &Package<'_>,
+    blobs: &[(Digest, Blob<'_>)],
+    dir: &Path,
+    placed: &mut Vec<PathBuf>,
+) -> Result<(), ExportError> {
     let lock = File::open(dir)?;
     lock.file().lock()?;
-    let index = layout::merged(present_index(dir)?, &package);
+    let index = layout::merged(present_index(dir)?, package);
     let blob_dir = dir.join("blobs/sha256");
     fs::create_dir_all(&blob_dir)?;
+    let mut put = |path: PathBuf, write: &dyn Fn(&mut File) -> Result<(), ExportError>| {
+        let is_new = !path.exists();
+        place(dir, &path, write)?;
+        placed.extend(is_new.then_some(path));
+        Ok::<(), ExportError>(())
+    };
     for (digest, blob) in blobs {
         let path = blob_dir.join(digest.hex());
         if fs::metadata(&path).is_ok_and(|it| it.len() == blob.size()) {
             continue;
         }
-        place(dir, &path, |file| copy_blob(blob, file))?;
+        put(path, &|file| copy_blob(*blob, file))?;
     }
     File::open(&blob_dir)?.sync_all()?;
     let bytes = Raw::write(index).bytes;
-    place(dir, &dir.join("oci-layout"), |file| Ok(file.write_all(layout::OCI_LAYOUT)?))?;
-    place(dir, &dir.join("index.json"), |file| Ok(file.write_all(&bytes)?))?;
+    put(dir.join("oci-layout"), &|file| Ok(file.write_all(layout::OCI_LAYOUT)?))?;
+    put(dir.join("index.json"), &|file| Ok(file.write_all(&bytes)?))?;
     Ok(lock.sync_all()?)
 }
 

@@ -5,15 +5,17 @@ use fs_err::{self as fs, File, OpenOptions};
 use std::{
     ffi::OsString,
     io::{self, BufWriter, Read, Write},
-    os::unix::fs::MetadataExt,
+    os::{fd::AsRawFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
-/// Writes `dest` by way of a hidden neighbour, which takes its name once everything is on disk.
+/// Writes `dest` by way of a file without a name, which takes that name once everything is on disk. So
+/// nothing is left of an export that was killed.
 ///
-/// The neighbour's name is always the same, so that one left by a killed process is used up by the
-/// next export; two exports to one name take turns. Pipes and devices are written to directly. A file
-/// that holds these bytes already is left as it is: to compare is quicker than to bring to disk.
+/// Where the file system knows no files without a name, a hidden neighbour takes its place, whose name is
+/// always the same, so that one left by a killed process is used up by the next export; two exports to
+/// one name take turns. Pipes and devices are written to directly. A file that holds these bytes already
+/// is left as it is: to compare is quicker than to bring to disk.
 pub fn write_file(
     dest: &Path,
     write: impl Fn(&mut dyn Write) -> Result<(), ExportError>,
@@ -37,6 +39,13 @@ pub fn write_file(
         return Ok(());
     }
     let temporary = neighbour(dest);
+    if let Some(file) = nameless(dest)? {
+        fill(&file, write)?;
+        name(&file, dest, &temporary)?;
+        // One that a killed process left; whoever is using it makes it again.
+        drop(fs::remove_file(&temporary));
+        return Ok(());
+    }
     let file = claim(&temporary)?;
     let written = fill(&file, write).and_then(|()| Ok(fs::rename(&temporary, dest)?));
     if written.is_err() {
@@ -72,6 +81,51 @@ impl Write for Expected {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// A file without a name in the folder of `dest`, where there are such.
+fn nameless(dest: &Path) -> io::Result<Option<File>> {
+    use rustix::fs::{Mode, OFlags, open};
+    let folder = dest.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mode = Mode::from_raw_mode(0o666);
+    if !Path::new("/proc/self/fd").exists() {
+        return Ok(None);
+    }
+    match open(folder, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, mode) {
+        Ok(file) => Ok(Some(File::from_parts(file.into(), dest))),
+        // What the system says differs by file system; opening by name tells of real trouble.
+        Err(_) => Ok(None),
+    }
+}
+
+/// Gives the file its name, in place of a file that has it. Nothing can be linked over another file, so
+/// the neighbour's name stands between for a moment.
+fn name(file: &File, dest: &Path, neighbour: &Path) -> io::Result<()> {
+    use rustix::{
+        fs::{AtFlags, CWD, linkat},
+        io::Errno,
+    };
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let link = |to: &Path| linkat(CWD, &own, CWD, to, AtFlags::SYMLINK_FOLLOW);
+    match link(dest) {
+        Err(Errno::EXIST) => {}
+        done => return Ok(done?),
+    }
+    // Only others that are between these two steps can be in the way, or one that was killed there.
+    for _ in 0..1000 {
+        match link(neighbour) {
+            Ok(()) => match fs::rename(neighbour, dest) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                done => return done,
+            },
+            Err(Errno::EXIST) => match fs::remove_file(neighbour) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            },
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is in use", neighbour.display())))
 }
 
 /// `.NAME.strake.tmp` in the same folder.

@@ -321,6 +321,51 @@ fn hostile_layers_are_refused_by_name() {
 }
 
 #[test]
+fn a_failed_export_leaves_a_folder_as_it_was() {
+    let lab = Lab::new();
+    let layer = lab.layer(0, |it| {
+        file(it, "first", 0o644, 0, b"new");
+        directory(it, "dir", 0o755);
+        file(it, &format!("dir/{}", "n".repeat(300)), 0o644, 0, b"x");
+    });
+    let image = lab.image(&[], vec![layer]);
+    let (fresh, used) = (lab.path("some/fresh"), lab.path("used"));
+    fs::create_dir(&used).unwrap();
+    fs::write(used.join("first"), b"old").unwrap();
+    // What a killed export left is used up.
+    fs::create_dir(used.join(".strake.tmp")).unwrap();
+    for out in [&fresh, &used] {
+        let error = local(&image, out, Owners::Caller, None).unwrap_err().to_string();
+        assert!(error.contains("nnn"), "{error}");
+    }
+    assert!(!lab.path("some").exists());
+    assert_eq!(fs::read(used.join("first")).unwrap(), b"old");
+    assert_eq!(fs::read_dir(&used).unwrap().count(), 1);
+}
+
+#[test]
+fn a_failed_export_leaves_a_layout_as_it_was() {
+    let lab = Lab::new();
+    let good = lab.sample(&["good"]);
+    let mut bad = lab.image(&["bad"], good.layers.clone());
+    // It can be opened, has the size that it should have, and cannot be read.
+    let blob = lab.path("folder");
+    fs::create_dir(&blob).unwrap();
+    bad.layers[1].descriptor.size = fs::metadata(&blob).unwrap().len();
+    bad.layers[1].blob = blob;
+    let out = lab.path("some/layout");
+    assert!(oci_dir(&bad, &out).is_err());
+    assert!(!lab.path("some").exists());
+    oci_dir(&lab.image(&["first"], vec![]), &out).unwrap();
+    let index = fs::read(out.join("index.json")).unwrap();
+    let blobs = || fs::read_dir(out.join("blobs/sha256")).unwrap().count();
+    let before = blobs();
+    assert!(oci_dir(&bad, &out).is_err());
+    assert_eq!(fs::read(out.join("index.json")).unwrap(), index);
+    assert_eq!(blobs(), before);
+}
+
+#[test]
 fn a_blob_of_another_size_is_an_error_and_nothing_appears() {
     let lab = Lab::new();
     let image = lab.sample(&["app"]);

@@ -13,7 +13,7 @@ use crate::{
     output::Output,
     planning::{self, Asked},
     prepared::Built,
-    progress,
+    progress::{self, Notes, Reader},
     publish::{self, Published, Publisher},
     run_options, say,
     signals::{Signals, cancelled},
@@ -54,10 +54,9 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     let asked = Asked::new(&args.platform, &args.annotations, &build_args, &outputs)?;
     let named = inputs::named_contexts(&args.build_contexts)?;
     let secrets = inputs::secrets(&args.secrets)?;
-    let uid = rustix::process::getuid().as_raw();
-    let privilege = enter(args.single_id)?;
-    let store = Store::open(&environment::store(args.store.store.clone(), uid))?;
-    let client = client(&args.plain_http, &args.insecure, args.verbose)?;
+    let (privilege, store) = enter_and_open(&args)?;
+    let notes = Notes::default();
+    let client = client(&args.plain_http, &args.insecure, args.verbose.then_some(&notes))?;
     let run = run_options::read(&args.run, &args.network, &build_args)?;
     let fetching = Fetching::new(&secrets, &run, &store, &privilege)?;
     signals.watch(&client, &fetching.remote, store.leftovers());
@@ -104,9 +103,17 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
         cancel: signals.cancel.clone(),
         failed: AtomicBool::new(false),
     };
-    let built = run_and_publish(&args, &asked, &plans, &bench, &outputs, &names, &source.text);
+    let reader = progress::reader(&args.progress, args.quiet, args.verbose, &notes)?;
+    let built = run_and_publish(reader, &asked, &plans, &bench, &outputs, &names, &source.text);
     save_stat_index(&bench, stat_index.as_deref());
     report(&args, &names, &outputs, &built?, &bench.store)
+}
+
+/// Where the store is follows from who calls, which is not to be seen any more inside.
+fn enter_and_open(args: &BuildArgs) -> Result<(Privilege, Store), Failure> {
+    let uid = rustix::process::getuid().as_raw();
+    let privilege = enter(args.single_id)?;
+    Ok((privilege, Store::open(&environment::store(args.store.store.clone(), uid))?))
 }
 
 /// Tells what `--call` asks, and builds nothing.
@@ -134,7 +141,7 @@ fn answer(
 
 /// Runs the plans and gives the images to their outputs, shown as `--progress` says.
 fn run_and_publish(
-    args: &BuildArgs,
+    reader: Reader,
     asked: &Asked,
     plans: &[Plan],
     bench: &Workbench,
@@ -142,7 +149,6 @@ fn run_and_publish(
     names: &[Reference],
     source: &Source,
 ) -> Result<Published, Failure> {
-    let reader = progress::reader(&args.progress, args.quiet, args.verbose)?;
     let emit = |event| reader.event(event);
     let run = match plans {
         [only] if !asked.index => strake_build::run(only, bench, &emit).map(|it| vec![it]),
@@ -215,7 +221,7 @@ fn save_stat_index(bench: &Workbench, path: Option<&Path>) {
 pub(crate) fn client(
     plain_http: &[String],
     insecure: &[String],
-    verbose: bool,
+    notes: Option<&Notes>,
 ) -> Result<Client, Failure> {
     let keychain = DockerConfig::new(
         environment::credential_files(),
@@ -225,9 +231,9 @@ pub(crate) fn client(
     options.plain_http = plain_http.iter().cloned().collect::<BTreeSet<_>>();
     options.insecure = insecure.iter().cloned().collect::<BTreeSet<_>>();
     options.ca = environment::ca_bundles().iter().filter_map(|it| std::fs::read(it).ok()).collect();
-    if verbose {
-        options.on_retry = Some(Arc::new(|retry: &strake_registry::Retry| {
-            say::note(&format!(
+    if let Some(notes) = notes.cloned() {
+        options.on_retry = Some(Arc::new(move |retry: &strake_registry::Retry| {
+            notes.warn(&format!(
                 "attempt {} failed, next in {:?}: {}",
                 retry.attempt, retry.wait, retry.cause
             ));

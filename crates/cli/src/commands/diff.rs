@@ -21,7 +21,7 @@ fn differences(args: DiffArgs) -> Result<ExitCode, Failure> {
     let DiffArgs { a, b, format, times, layers, ignore, platform, plain_http, insecure, store } =
         args;
     let platform = platform.map_or_else(|| Ok(Platform::host()), |it| it.parse())?;
-    let client = build::client(&plain_http, &insecure, false)?;
+    let client = build::client(&plain_http, &insecure, None)?;
     let store = store_folder(store.store);
     let images = Images { store: &store, client: &client, platform: &platform };
     let (a, b) = (images.read(&a)?, images.read(&b)?);

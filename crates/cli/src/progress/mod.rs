@@ -9,10 +9,13 @@ mod testkit;
 mod text;
 mod tty;
 
-use crate::{clock, environment, failure::Failure};
+use crate::{clock, environment, failure::Failure, say};
 use std::{
     io::{self, IsTerminal, Write},
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -54,7 +57,12 @@ const KINDS: &[(&str, Make)] = &[
 ];
 
 /// Starts to show a build as `--progress`, `-q` and `-v` say.
-pub(crate) fn reader(kind: &str, quiet: bool, verbose: bool) -> Result<Reader, Failure> {
+pub(crate) fn reader(
+    kind: &str,
+    quiet: bool,
+    verbose: bool,
+    notes: &Notes,
+) -> Result<Reader, Failure> {
     let kind = if quiet { "quiet" } else { kind };
     let Some((_, make)) = KINDS.iter().find(|it| it.0 == kind) else {
         let names: Vec<_> = KINDS.iter().map(|it| it.0).collect();
@@ -73,17 +81,40 @@ pub(crate) fn reader(kind: &str, quiet: bool, verbose: bool) -> Result<Reader, F
         return Err(Failure::usage("--progress tty: standard error is not a terminal")
             .hint("use --progress plain"));
     }
-    Ok(Reader::start(make(setting)))
+    let mut reader = Reader::start(make(setting));
+    reader.listen(notes);
+    Ok(reader)
 }
 
 /// What kind of terminal there is; `dumb` understands no escapes.
 const TERM: &str = "TERM";
+
+/// What is said meanwhile by those who know no build: shown in its progress, where there is one.
+#[derive(Clone, Default)]
+pub(crate) struct Notes(Arc<Mutex<Option<Sending>>>);
+
+/// Where events go, and since when they are timed.
+type Sending = (Instant, SyncSender<(Duration, Event)>);
+
+impl Notes {
+    /// Something that does not stop the build.
+    pub(crate) fn warn(&self, text: &str) {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((began, sender)) => {
+                let event = Event::Warning { text: text.to_owned() };
+                drop(sender.send((began.elapsed(), event)));
+            }
+            None => say::note(&format!("warning: {text}")),
+        }
+    }
+}
 
 /// Takes events from any thread and shows them on one of its own. Ends when it is dropped.
 pub(crate) struct Reader {
     began: Instant,
     sender: Option<SyncSender<(Duration, Event)>>,
     thread: Option<JoinHandle<()>>,
+    notes: Notes,
 }
 
 impl Reader {
@@ -92,7 +123,14 @@ impl Reader {
         let (sender, receiver) = sync_channel(1024);
         let began = Instant::now();
         let thread = std::thread::spawn(move || run(show, &receiver, began));
-        Reader { began, sender: Some(sender), thread: Some(thread) }
+        Reader { began, sender: Some(sender), thread: Some(thread), notes: Notes::default() }
+    }
+
+    /// Shows what is said to `notes`, until the end.
+    pub(crate) fn listen(&mut self, notes: &Notes) {
+        let sending = self.sender.clone().map(|it| (self.began, it));
+        *notes.0.lock().unwrap_or_else(PoisonError::into_inner) = sending;
+        self.notes = notes.clone();
     }
 
     /// Shows `event`.
@@ -111,6 +149,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        *self.notes.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.sender = None;
         if let Some(thread) = self.thread.take() {
             // What a display panicked about is on standard error; the build is not to fail for it.
