@@ -20,11 +20,9 @@ struct Agent {
 
 impl Agent {
     fn start(lab: &Lab, name: &str) -> Agent {
-        let owner = fs::metadata(lab.path("context")).unwrap().uid();
         let socket = lab.path(name);
-        let mut command = Command::new("setpriv");
-        command.args([&format!("--reuid={owner}"), &format!("--regid={owner}"), "--clear-groups"]);
-        command.args(["ssh-agent", "-D", "-a"]).arg(&socket).stdout(Stdio::null());
+        let mut command = lab.as_user("ssh-agent");
+        command.args(["-D", "-a"]).arg(&socket).stdout(Stdio::null());
         let child = command.spawn().expect("openssh-client is installed");
         while !socket.exists() {
             std::thread::sleep(std::time::Duration::from_millis(5));

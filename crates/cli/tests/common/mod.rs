@@ -5,6 +5,7 @@ pub mod registry;
 pub mod traces;
 
 use std::{
+    ffi::OsStr,
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
@@ -22,7 +23,7 @@ pub struct Lab {
 }
 
 /// Whether the tests are run by root, who can make mounts and become another user.
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
@@ -88,18 +89,18 @@ impl Lab {
         }
     }
 
+    /// A command that runs a program as this lab's user.
+    pub fn as_user(&self, program: impl AsRef<OsStr>) -> Command {
+        let Some(uid) = self.user else { return Command::new(program) };
+        let mut command = Command::new("setpriv");
+        let (uid, gid) = (format!("--reuid={uid}"), format!("--regid={uid}"));
+        command.args([&uid, &gid, "--clear-groups"]).arg(program);
+        command
+    }
+
     /// A command that runs strake in this lab's store, as this lab's user, with a bare environment.
     pub fn command(&self, args: &[&str]) -> Command {
-        let program = self.program();
-        let mut command = match self.user {
-            None => Command::new(program),
-            Some(uid) => {
-                let mut command = Command::new("setpriv");
-                let (uid, gid) = (format!("--reuid={uid}"), format!("--regid={uid}"));
-                command.args([&uid, &gid, "--clear-groups"]).arg(program);
-                command
-            }
-        };
+        let mut command = self.as_user(self.program());
         command.args(args).env_clear().env("PATH", "/usr/bin:/bin");
         command.env("STRAKE_STORE", self.path("store")).stdin(Stdio::null());
         command.current_dir(self.dir.path());
