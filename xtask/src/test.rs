@@ -18,6 +18,9 @@ pub(crate) fn run() -> Result<(), String> {
         ("python3", "python3"),
         ("ssh-agent", "openssh-client"),
         ("git", "git"),
+        ("bzip2", "bzip2"),
+        ("xz", "xz-utils"),
+        ("zstd", "zstd"),
     ])?;
     say("== formatting");
     program("cargo", &["fmt", "--all", "--check"])?;

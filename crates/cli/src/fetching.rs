@@ -2,6 +2,7 @@
 //! build's secrets, and the agent of `--ssh default`.
 
 use crate::{environment, failure::Failure};
+use std::path::PathBuf;
 use strake_build::{Forward, RunOptions, Secrets};
 use strake_cache::{Store, TempDir};
 use strake_remote::{GitOptions, Options, Remote};
@@ -26,8 +27,7 @@ impl Fetching {
         let served = agent.map(|it| it.socket(&folder.join("git"), privilege)).transpose()?;
         let (socket, agent) = served.unzip();
         let mut options = Options::standard();
-        let bundles = environment::ca_bundles();
-        options.ca = bundles.iter().filter_map(|it| std::fs::read(it).ok()).collect();
+        options.ca = certificates()?;
         options.git = GitOptions {
             env: environment::for_git(),
             ssh_agent: socket,
@@ -36,4 +36,14 @@ impl Fetching {
         let remote = Remote::new(options, secrets.clone());
         Ok(Fetching { remote, _agent: agent.flatten(), _folder: folder })
     }
+}
+
+fn certificates() -> Result<Vec<Vec<u8>>, Failure> {
+    let read = |path: PathBuf| {
+        std::fs::read(&path).map_err(|error| {
+            Failure::new(format!("cannot read the certificates in {}: {error}", path.display()))
+                .hint(format!("{} names the file", environment::SSL_CERT_FILE))
+        })
+    };
+    environment::ca_bundles().into_iter().map(read).collect()
 }

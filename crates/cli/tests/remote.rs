@@ -30,11 +30,11 @@ fn files(folder: &Path) -> Server {
 
 #[test]
 fn a_url_is_fetched_once_and_asked_for_again() {
-    let body = Arc::new(Mutex::new("one"));
-    let served = Arc::clone(&body);
+    let (body, version) = (Arc::new(Mutex::new("one")), Arc::new(Mutex::new(1)));
+    let served = (Arc::clone(&body), Arc::clone(&version));
     let server = Server::new(move |asked| {
-        let body = *served.lock().unwrap();
-        let tag = format!("\"{body}\"");
+        let (body, version) = (*served.0.lock().unwrap(), *served.1.lock().unwrap());
+        let tag = format!("\"{body} {version}\"");
         match asked.header("if-none-match") == Some(&tag) {
             true => response("304 Not Modified", &[], b""),
             false => {
@@ -45,7 +45,8 @@ fn a_url_is_fetched_once_and_asked_for_again() {
     });
     let lab = Lab::new();
     let url = server.url("/file.txt?x=y");
-    lab.write("context/Dockerfile", &format!("FROM base\nADD --chown=1:2 {url} /dir/\n"));
+    let text = format!("FROM base\nRUN true\nADD --chown=1:2 {url} /dir/\n");
+    lab.write("context/Dockerfile", &text);
     let (first, _) = lab.image(&[]);
     let listing = lab.top_layer(&first);
     assert!(
@@ -54,6 +55,11 @@ fn a_url_is_fetched_once_and_asked_for_again() {
     );
     let (again, ended) = lab.image(&[]);
     assert_eq!(again, first);
+    assert_eq!(ended.steps().1, [""; 0], "{}", ended.stderr);
+    // The same file under another name of its version: fetched, and nothing is made again.
+    *version.lock().unwrap() = 2;
+    let (same, ended) = lab.image(&[]);
+    assert_eq!(same, first);
     assert_eq!(ended.steps().1, [""; 0], "{}", ended.stderr);
     *body.lock().unwrap() = "another";
     let (changed, ended) = lab.image(&["-v"]);
@@ -153,6 +159,134 @@ fn a_repository_is_added_and_is_a_context() {
     let dated = blobs.filter_map(|it| fs::read_to_string(it.unwrap().path()).ok());
     let is_dated = |it: String| it.contains(r#""created":"2017-07-14T02:40:00Z""#);
     assert!(dated.into_iter().any(is_dated), "{}", ended.stderr);
+}
+
+/// The four kinds of compression, and none.
+const PACKED: [(&str, &[&str]); 5] = [
+    ("tar", &["cat"]),
+    ("tar.gz", &["gzip", "-c"]),
+    ("tar.bz2", &["bzip2", "-c"]),
+    ("tar.xz", &["xz", "-c"]),
+    ("tar.zst", &["zstd", "-q", "-c"]),
+];
+
+/// Packs the lab's folder `source` as `served/x.<end>` with each of them.
+fn pack(lab: &Lab) {
+    fs::create_dir_all(lab.path("served")).unwrap();
+    let tar = Command::new("tar")
+        .args(["--owner=7", "--group=8", "--mtime=@1000000000", "-cf"])
+        .args([lab.path("served/x.tar"), "-C".into(), lab.path("source"), ".".into()])
+        .status();
+    assert!(tar.unwrap().success());
+    for (end, command) in &PACKED[1..] {
+        let output = Command::new(command[0])
+            .args(&command[1..])
+            .stdin(fs::File::open(lab.path("served/x.tar")).unwrap())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command:?}");
+        fs::write(lab.path(&format!("served/x.{end}")), output.stdout).unwrap();
+    }
+}
+
+#[test]
+fn archives_are_contexts_however_they_are_packed() {
+    let lab = Lab::new();
+    lab.write("source/Dockerfile", "FROM scratch\nCOPY . /\n");
+    lab.write("source/other.Dockerfile", "FROM scratch\nCOPY d/f /g\n");
+    lab.write("source/other.Dockerfile.dockerignore", "d\n");
+    lab.write("source/.dockerignore", "*\n");
+    lab.write("source/d/f", "content");
+    pack(&lab);
+    let server = files(&lab.path("served"));
+    let dest = lab.path("files");
+    let output = format!("type=local,dest={}", dest.display());
+    for (end, _) in PACKED {
+        let url = server.url(&format!("/x.{end}?token=geheim"));
+        let stdin = fs::File::open(lab.path(&format!("served/x.{end}"))).unwrap();
+        for (context, stdin) in [(&*url, Stdio::null()), ("-", Stdio::from(stdin))] {
+            let _ = fs::remove_dir_all(&dest);
+            let mut build = lab.command(&["build", "-o", &output, context]);
+            let ended = common::Ended::of(build.stdin(stdin).output().unwrap()).ok();
+            assert_eq!(fs::read_to_string(dest.join("d/f")).unwrap(), "content", "{end}");
+            assert!(ended.stderr.contains("warning: the .dockerignore"), "{}", ended.stderr);
+        }
+        let _ = fs::remove_dir_all(&dest);
+        lab.strake(&["build", "-f", "other.Dockerfile", "-o", &output, &url]).ok();
+        assert_eq!(fs::read_to_string(dest.join("g")).unwrap(), "content", "{end}");
+    }
+}
+
+#[test]
+fn archives_of_servers_are_unpacked_on_request() {
+    let lab = Lab::new();
+    lab.write("source/d/f", "content");
+    pack(&lab);
+    let server = files(&lab.path("served"));
+    let add = |line: &str| {
+        lab.write("context/Dockerfile", &format!("FROM base\n{line}\n"));
+        let (image, _) = lab.image(&[]);
+        lab.top_layer(&image)
+    };
+    for (end, _) in PACKED {
+        let url = server.url(&format!("/x.{end}"));
+        let listing = add(&format!("ADD --unpack {url} /to/"));
+        assert!(
+            listing.contains("-rw-r--r-- 7/8               7 2001-09-09 01:46 to/d/f"),
+            "{listing}"
+        );
+        let listing = add(&format!("ADD --unpack --chown=1:2 {url} /to/"));
+        assert!(listing.contains("1/2               7 2001-09-09 01:46 to/d/f"), "{listing}");
+        for flag in ["", "--unpack=false"] {
+            let listing = add(&format!("ADD {flag} {url} /to/"));
+            assert!(listing.contains(&format!(" to/x.{end}\n")), "{listing}");
+        }
+    }
+    // What is no archive stays what it is.
+    lab.write("served/plain", "plain");
+    let listing = add(&format!("ADD --unpack {} /to/", server.url("/plain")));
+    assert!(listing.contains(" to/plain\n"), "{listing}");
+    lab.write("served/cut.tar.gz", "");
+    let whole = fs::read(lab.path("served/x.tar.gz")).unwrap();
+    fs::write(lab.path("served/cut.tar.gz"), &whole[..whole.len() - 20]).unwrap();
+    let url = server.url("/cut.tar.gz");
+    lab.write("context/Dockerfile", &format!("FROM base\nADD --unpack {url} /\n"));
+    lab.build(&["-t", "never:1"]).failed_with(&["cannot unpack `cut.tar.gz`"]);
+}
+
+/// The ignore file of a Dockerfile is beside it, wherever the context is; a Dockerfile from elsewhere has
+/// none of its own.
+#[test]
+fn a_dockerfile_has_its_own_ignore_file() {
+    let lab = Lab::new();
+    lab.write("source/a", "a");
+    lab.write("source/b", "b");
+    lab.write("source/.dockerignore", "a\n");
+    lab.write("source/Dockerfile", "FROM scratch\nCOPY . /\n");
+    lab.write("source/own.Dockerfile", "FROM scratch\nCOPY . /\n");
+    lab.write("source/own.Dockerfile.dockerignore", "b\n*.Dockerfile*\n");
+    lab.write("elsewhere/Df", "FROM scratch\nCOPY . /\n");
+    lab.write("elsewhere/Df.dockerignore", "*\n!a\n!b\n");
+    lab.write("elsewhere/.dockerignore", "*\n");
+    let server = files(&lab.path("elsewhere"));
+    let dest = lab.path("files");
+    let output = format!("type=local,dest={}", dest.display());
+    let source = lab.path("source").display().to_string();
+    let copied = |args: &[&str]| {
+        let _ = fs::remove_dir_all(&dest);
+        let mut build = lab.command(&[&["build", "-o", &output], args, &[&source]].concat());
+        let stdin = fs::File::open(lab.path("elsewhere/Df")).unwrap();
+        common::Ended::of(build.stdin(stdin).output().unwrap()).ok();
+        let has = |name| dest.join(name).exists();
+        (has("a"), has("b"))
+    };
+    let beside = lab.path("source/own.Dockerfile").display().to_string();
+    let elsewhere = lab.path("elsewhere/Df").display().to_string();
+    assert_eq!(copied(&[]), (false, true));
+    assert_eq!(copied(&["-f", &beside]), (true, false));
+    assert_eq!(copied(&["-f", &elsewhere]), (true, true));
+    assert_eq!(copied(&["-f", "-"]), (false, true));
+    assert_eq!(copied(&["-f", &server.url("/Df")]), (false, true));
 }
 
 #[test]

@@ -215,7 +215,7 @@ pub(crate) fn cause(registry: &str, error: reqwest::Error) -> Error {
     let mut next: Option<&dyn std::error::Error> = Some(&error);
     while let Some(link) = next {
         if let Some(rustls::Error::InvalidCertificate(why)) = tls_error(link) {
-            return Error::Certificate { registry, cause: why.to_string() };
+            return Error::Certificate { registry, cause: distrust(why) };
         }
         let text = link.to_string();
         // Wrappers repeat what they wrap; their own words say nothing to a person.
@@ -230,6 +230,16 @@ pub(crate) fn cause(registry: &str, error: reqwest::Error) -> Error {
     let told: Vec<&str> = texts.iter().filter(telling).map(String::as_str).collect();
     let told = if told.is_empty() { texts.join(": ") } else { told.join(": ") };
     Error::Unreachable { registry, cause: told, connecting }
+}
+
+/// What is wrong with a certificate, for people.
+fn distrust(why: &rustls::CertificateError) -> String {
+    let text = why.to_string();
+    if text.contains("CaUsedAsEndEntity") {
+        return "it is an authority's own, and not one that an authority made for the server"
+            .into();
+    }
+    text.replace("UnknownIssuer", "its issuer is not known")
 }
 
 /// The TLS error in an IO error, which may lie in another IO error and is no `source` of either.

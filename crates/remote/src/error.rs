@@ -27,9 +27,33 @@ pub enum RemoteError {
         /// Whether a connection was never made.
         connecting: bool,
     },
+    /// The server does not understand https.
+    #[error("cannot fetch {url}: the server does not speak TLS")]
+    NoTls {
+        /// The address.
+        url: String,
+    },
     /// The server's certificate is not trusted.
     #[error("cannot fetch {url}: the certificate is not trusted: {why}")]
     Certificate {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The connection ended before the file did.
+    #[error("cannot fetch {url}: the connection ended after {come} of {promised} bytes")]
+    Truncated {
+        /// The address.
+        url: String,
+        /// How many bytes the server said that there are.
+        promised: u64,
+        /// How many came.
+        come: u64,
+    },
+    /// What came is not coded as the server says.
+    #[error("cannot fetch {url}: the server calls it gzip, and it is not: {why}")]
+    Coding {
         /// The address.
         url: String,
         /// What is wrong with it.
@@ -177,77 +201,4 @@ impl From<io::Error> for RemoteError {
     fn from(error: io::Error) -> RemoteError {
         RemoteError::Write(std::sync::Arc::new(error))
     }
-}
-
-impl RemoteError {
-    /// What to do about it, where something is known.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            RemoteError::Unreachable { .. } | RemoteError::Stalled { .. } => {
-                "check the address, the network and the proxy settings".to_owned()
-            }
-            RemoteError::Certificate { .. } => {
-                "name a bundle with the server's certificate authority in SSL_CERT_FILE".to_owned()
-            }
-            RemoteError::Status { url, status: 401 | 403, signed_in: false, .. } => {
-                let host = crate::address::parse(url).ok()?;
-                let host = host.host_str().unwrap_or_default();
-                format!("give credentials with --secret id=HTTP_AUTH_TOKEN_{host},src=FILE")
-            }
-            RemoteError::Status { status: 401 | 403, .. } => {
-                "the secret for this host was sent and refused: is it the right one?".to_owned()
-            }
-            RemoteError::Status { status: 404 | 410, .. } => "check the address".to_owned(),
-            RemoteError::WrongChecksum { got, .. } => {
-                format!("if the new file is the right one, write --checksum={got}")
-            }
-            RemoteError::NoGit { .. } => {
-                "install git, e.g. with `apt-get install git` or `apk add git`".to_owned()
-            }
-            RemoteError::NoAgent { .. } => {
-                "give one with --ssh default, where SSH_AUTH_SOCK names a running agent".to_owned()
-            }
-            RemoteError::Git { why, ssh, signed_in, .. } => return git_hint(why, *ssh, *signed_in),
-            RemoteError::NoReference { reference, .. }
-                if reference.bytes().all(|it| it.is_ascii_hexdigit()) =>
-            {
-                "a commit is written with all of its 40 digits".to_owned()
-            }
-            RemoteError::WrongCommit { got, .. } => {
-                format!("if the new commit is the right one, write {got}")
-            }
-            RemoteError::Store(error) => return error.hint().map(str::to_owned),
-            RemoteError::BadUrl { .. }
-            | RemoteError::Status { .. }
-            | RemoteError::Redirects { .. }
-            | RemoteError::BadRedirect { .. }
-            | RemoteError::BadSecret { .. }
-            | RemoteError::NoReference { .. }
-            | RemoteError::NoFolder { .. }
-            | RemoteError::Archive { .. }
-            | RemoteError::Cancelled
-            | RemoteError::Options(_)
-            | RemoteError::Write(_) => return None,
-        })
-    }
-}
-
-/// What to do after what git said.
-fn git_hint(why: &str, ssh: bool, signed_in: bool) -> Option<String> {
-    let says = |words: &[&str]| words.iter().any(|it| why.contains(it));
-    let hint = if ssh && says(&["Permission denied", "Could not read from remote"]) {
-        "does the agent that --ssh gives hold a key for this repository?"
-    } else if signed_in && says(&["redirect"]) {
-        "write the address that it redirects to: credentials are not sent on"
-    } else if signed_in && says(&["Authentication failed", "401", "403", "not found"]) {
-        "the secret for this repository was sent and refused: is it the right one?"
-    } else if says(&["could not read Username", "Authentication failed", "401", "403", "not found"])
-    {
-        "check the address; for a private repository give --secret id=GIT_AUTH_TOKEN,env=NAME"
-    } else if says(&["resolve host", "connect", "timed out", "unreachable"]) {
-        "check the address, the network and the proxy settings"
-    } else {
-        return None;
-    };
-    Some(hint.to_owned())
 }

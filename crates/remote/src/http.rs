@@ -3,18 +3,18 @@
 use crate::{
     Remote, RemoteError,
     address::{self, file_name, shown},
+    body::{Body, is_corrupt},
     date::http_date,
     remote::once,
 };
 use reqwest::{
     StatusCode, Url,
     header::{
-        AUTHORIZATION, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-        LAST_MODIFIED, LOCATION, RETRY_AFTER,
+        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, ETAG, HeaderMap, HeaderName, HeaderValue,
+        IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
     },
 };
-use sha2::{Digest as _, Sha256};
-use std::{io::Write, path::PathBuf, sync::PoisonError, time::Duration};
+use std::{path::PathBuf, sync::PoisonError, time::Duration};
 use strake_cache::{FetchedFile, Store};
 use strake_oci::Digest;
 use strake_plan::HttpSource;
@@ -100,9 +100,9 @@ impl Remote {
         let policy = &self.shared.options.retries;
         let (attempts, asked) = match error {
             RemoteError::Unreachable { connecting: true, .. } => (policy.attempts.min(3), None),
-            RemoteError::Unreachable { .. } | RemoteError::Stalled { .. } => {
-                (policy.attempts, None)
-            }
+            RemoteError::Unreachable { .. }
+            | RemoteError::Truncated { .. }
+            | RemoteError::Stalled { .. } => (policy.attempts, None),
             RemoteError::Status {
                 status: 408 | 425 | 429 | 500 | 502 | 503 | 504,
                 retry_after,
@@ -148,7 +148,8 @@ impl Remote {
         Ok(Answer::File(file))
     }
 
-    /// Asks, and follows redirects. Credentials stay with the server they are for.
+    /// Asks, and follows redirects. Secrets stay with the host they are for, user and password of the
+    /// address with its port too.
     async fn follow(
         &self,
         first: &Url,
@@ -156,7 +157,7 @@ impl Remote {
     ) -> Result<(reqwest::Response, Url, bool), RemoteError> {
         let mut url = first.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let login = match url.origin() == first.origin() {
+            let login = match may_hear_of(&url, first) {
                 true => self.login(first)?,
                 false => None,
             };
@@ -199,14 +200,11 @@ impl Remote {
     ) -> Result<reqwest::Response, RemoteError> {
         let options = &self.shared.options;
         let client = self.client(url)?;
-        let mut request = client.get(url.clone());
-        if let Some(known) = known {
-            let FetchedFile { url: _, digest: _, etag, last_modified } = known;
-            request = match (etag, last_modified) {
-                (Some(etag), _) => request.header(IF_NONE_MATCH, etag),
-                (None, Some(time)) => request.header(IF_MODIFIED_SINCE, time),
-                (None, None) => request,
-            };
+        let mut request = client.get(url.clone()).header(ACCEPT_ENCODING, "gzip");
+        // By its tag alone, as Docker does: a time says too little. Files that are put back, or that are
+        // all of one time, change and look the same.
+        if let Some(etag) = known.and_then(|it| it.etag.as_ref()) {
+            request = request.header(IF_NONE_MATCH, etag);
         }
         if let Some(login) = login {
             request = request.header(AUTHORIZATION, login.clone());
@@ -246,20 +244,30 @@ impl Remote {
     ) -> Result<Digest, RemoteError> {
         let dir = store.temp_dir("fetch")?;
         let path = dir.path().join("file");
-        let mut file = fs_err::File::create_new(&path)?;
-        let mut hash = Sha256::new();
+        let packed = header(response.headers(), CONTENT_ENCODING);
+        let packed = packed.is_some_and(|it| it.eq_ignore_ascii_case("gzip"));
+        let mut body = Body::new(fs_err::File::create_new(&path)?, packed);
+        let failed = |error| match is_corrupt(&error) {
+            true => RemoteError::Coding { url: shown(url.as_str()), why: error.to_string() },
+            false => RemoteError::from(error),
+        };
+        let (promised, mut come) = (response.content_length(), 0);
         let waited = self.shared.options.patience.idle;
         loop {
             let chunk = tokio::time::timeout(waited, response.chunk())
                 .await
                 .map_err(|_| RemoteError::Stalled { url: shown(url.as_str()), waited })?
-                .map_err(|error| failure(url, error))?;
+                .map_err(|error| match promised {
+                    Some(promised) if come < promised => {
+                        RemoteError::Truncated { url: shown(url.as_str()), promised, come }
+                    }
+                    _ => failure(url, error),
+                })?;
             let Some(chunk) = chunk else { break };
-            hash.update(&chunk);
-            file.write_all(&chunk)?;
+            come += chunk.len() as u64;
+            body.take(&chunk).map_err(failed)?;
         }
-        drop(file);
-        let digest = Digest::from_sha256(hash.finalize().into());
+        let digest = body.finish().map_err(failed)?;
         store.insert_blob(&path, &digest)?;
         Ok(digest)
     }
@@ -280,7 +288,10 @@ fn failure(url: &Url, error: reqwest::Error) -> RemoteError {
             RemoteError::Certificate { url: shown, why: cause }
         }
         strake_registry::Error::Unreachable { registry: _, cause, connecting } => {
-            RemoteError::Unreachable { url: shown, why: cause, connecting }
+            match cause.contains("InvalidContentType") {
+                true => RemoteError::NoTls { url: shown },
+                false => RemoteError::Unreachable { url: shown, why: cause, connecting },
+            }
         }
         other => RemoteError::Unreachable { url: shown, why: other.to_string(), connecting: false },
     }
@@ -303,6 +314,13 @@ fn status(
 
 fn header(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// Whether a server may have the secret for that of `first`: it is the same host, on whatever port as in
+/// Docker, and what came over TLS does not go on without.
+fn may_hear_of(url: &Url, first: &Url) -> bool {
+    let weaker = first.scheme() == "https" && url.scheme() == "http";
+    url.host_str() == first.host_str() && !weaker
 }
 
 /// An entity tag without the mark of a weak one.

@@ -7,9 +7,11 @@
 //! Invariant: async stays inside; the API blocks.
 
 mod address;
+mod body;
 mod date;
 mod error;
 mod git;
+mod hint;
 mod http;
 mod remote;
 mod secrets;

@@ -65,7 +65,7 @@ fn http(file: &HttpFile) -> Picked {
 
 /// A folder whose content is not known yet.
 fn empty(commit: &Commit) -> Picked {
-    let Commit { id, reference: _ } = commit;
+    let Commit { id, reference: _, tag } = commit;
     let found = Found {
         entry: Entry {
             path: Vec::new(),
@@ -87,7 +87,8 @@ fn empty(commit: &Commit) -> Picked {
         entries: vec![found],
         archive: None,
         fresh: true,
-        pinned: Some(id.clone()),
+        // A tag stays in a repository that is kept.
+        pinned: Some(tag.as_ref().map_or_else(|| id.clone(), |tag| format!("{id} by {tag}"))),
     }
 }
 

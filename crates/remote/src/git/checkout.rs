@@ -34,7 +34,8 @@ pub(super) fn checkout(
     let keep = *keep_git_dir && subdir.is_none();
     fs_err::create_dir(folder)?;
     if keep || modules {
-        clone(git, objects, commit, folder)?;
+        let names = names(source, commit);
+        clone(git, objects, commit, &names, folder)?;
     } else {
         let index = folder.with_extension("index");
         git.local(folder)
@@ -56,20 +57,44 @@ pub(super) fn checkout(
     Ok(Checkout { folder: below, time })
 }
 
-/// A repository of its own in `folder`, with the one commit.
-fn clone(git: &Git, objects: &Path, commit: &Commit, folder: &Path) -> Result<(), RemoteError> {
+/// The references that Docker leaves in a kept repository: the annotated tag; or else what was asked for
+/// as a branch and as a tag, whichever it was, so that `git describe --tags` finds it.
+fn names(source: &GitSource, commit: &Commit) -> Vec<String> {
+    let Some(found) = &commit.reference else { return Vec::new() };
+    let default = found.strip_prefix("refs/heads/").unwrap_or(found);
+    let written = source.reference.as_deref().unwrap_or(default);
+    let tag = format!("refs/tags/{}", written.strip_prefix("refs/tags/").unwrap_or(written));
+    if commit.tag.is_some() || written.starts_with("refs/tags/") {
+        return vec![tag];
+    }
+    match written.starts_with("refs/") {
+        true => vec![written.to_owned(), tag],
+        false => vec![format!("refs/heads/{written}"), tag],
+    }
+}
+
+/// A repository of its own in `folder`, with the one commit and `names` for it.
+fn clone(
+    git: &Git,
+    objects: &Path,
+    commit: &Commit,
+    names: &[String],
+    folder: &Path,
+) -> Result<(), RemoteError> {
     let sha256 = commit.id.len() == 64;
     let format = if sha256 { "--object-format=sha256" } else { "--object-format=sha1" };
     git.local(folder).run(&["init", "--quiet", format, "."])?;
     // Not the plain path: git would link the store's files.
     let from = format!("file://{}", objects.display());
-    let into = commit.reference.as_ref().filter(|it| it.starts_with("refs/tags/"));
-    let what = match into {
-        Some(tag) => format!("+{}:{tag}", kept(commit)),
-        None => kept(commit),
+    let kept = kept(commit);
+    let wanted: Vec<String> = match names {
+        [] => vec![kept],
+        names => names.iter().map(|name| format!("+{kept}:{name}")).collect(),
     };
-    let args = ["fetch", "--quiet", "--update-head-ok", "--depth=1", "--no-tags", "--", &from];
-    git.local(folder).run(&[&args[..], &[&what]].concat())?;
+    let mut args =
+        vec!["fetch", "--quiet", "--update-head-ok", "--depth=1", "--no-tags", "--", &from];
+    args.extend(wanted.iter().map(String::as_str));
+    git.local(folder).run(&args)?;
     git.local(folder).run(&["checkout", "--quiet", "--force", "--detach", &commit.id])?;
     git.local(folder).run(&["remote", "add", "origin", &git.shown()])?;
     git.local(folder).run(&["reflog", "expire", "--all", "--expire=now"])?;

@@ -22,28 +22,26 @@ pub(super) fn fetched(
     // What a build that was killed left behind; the lock of this repository is ours.
     let _ = fs_err::remove_file(repository.join("shallow.lock"));
     let kept = kept(commit);
-    let has = |name: &str| {
-        let name = format!("{name}^{{commit}}");
-        git.local(&repository).succeeds(&["cat-file", "-e", &name])
-    };
-    if !has(&commit.id)? {
+    let object = format!("{}^{{commit}}", commit.object());
+    let is_there = || git.local(&repository).succeeds(&["cat-file", "-e", &object]);
+    if !is_there()? {
         one(git, &repository, commit)?;
     }
-    if !has(&commit.id)? {
+    if !is_there()? {
         all(git, &repository)?;
     }
-    if !has(&commit.id)? {
+    if !is_there()? {
         let GitSource { reference, .. } = source;
         let reference = reference.clone().unwrap_or_else(|| commit.id.clone());
         return Err(RemoteError::NoReference { remote: git.shown(), reference });
     }
-    git.local(&repository).run(&["update-ref", &kept, &commit.id])?;
+    git.local(&repository).run(&["update-ref", &kept, commit.object()])?;
     Ok(repository)
 }
 
-/// The name that keeps a commit, and that it is fetched on by.
+/// The name that keeps a commit, and its tag, and that they are fetched on by.
 pub(super) fn kept(commit: &Commit) -> String {
-    format!("refs/strake/{}", commit.id)
+    format!("refs/strake/{}", commit.object())
 }
 
 /// Asks for the commit alone: by its reference, which every server allows, or by its digits. That it

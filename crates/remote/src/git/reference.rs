@@ -12,6 +12,15 @@ pub struct Commit {
     pub id: String,
     /// The full name of the reference that it was found by, e.g. `refs/heads/main`.
     pub reference: Option<String>,
+    /// The annotated tag that the reference is, an object of its own.
+    pub tag: Option<String>,
+}
+
+impl Commit {
+    /// What the reference is: the tag, or the commit itself.
+    pub(super) fn object(&self) -> &str {
+        self.tag.as_deref().unwrap_or(&self.id)
+    }
 }
 
 /// A line of `git ls-remote`.
@@ -23,13 +32,8 @@ struct Line<'a> {
 pub(super) fn resolve(git: &Git, source: &GitSource) -> Result<Commit, RemoteError> {
     let GitSource { remote: _, reference, checksum, fetch_by_commit, .. } = source;
     let given = if *fetch_by_commit { checksum } else { reference };
-    let checked = |commit: Commit, tag: Option<&str>| match checksum {
-        Some(start)
-            if ![Some(commit.id.as_str()), tag]
-                .iter()
-                .flatten()
-                .any(|it| it.starts_with(start)) =>
-        {
+    let checked = |commit: Commit| match checksum {
+        Some(start) if !commit.id.starts_with(start) && !commit.object().starts_with(start) => {
             Err(RemoteError::WrongCommit {
                 remote: git.shown(),
                 reference: reference.clone().unwrap_or_else(|| "HEAD".to_owned()),
@@ -40,11 +44,11 @@ pub(super) fn resolve(git: &Git, source: &GitSource) -> Result<Commit, RemoteErr
         _ => Ok(commit),
     };
     if let Some(id) = given.as_deref().filter(|it| is_commit(it)) {
-        return checked(Commit { id: id.to_owned(), reference: None }, None);
+        return checked(Commit { id: id.to_owned(), reference: None, tag: None });
     }
     let Some(reference) = reference else {
         let printed = listed(git, &["--symref", "--", &git.remote, "HEAD"])?;
-        return checked(head(git, &printed)?, None);
+        return checked(head(git, &printed)?);
     };
     let peeled = format!("{reference}^{{}}");
     let printed = listed(git, &["--", &git.remote, reference, &peeled])?;
@@ -53,8 +57,11 @@ pub(super) fn resolve(git: &Git, source: &GitSource) -> Result<Commit, RemoteErr
         let find = |name: &str| lines.iter().find(|line| line.name == name).map(|line| line.id);
         let Some(id) = find(&name) else { continue };
         // An annotated tag is an object of its own, which names the commit.
-        let commit = find(&format!("{name}^{{}}")).unwrap_or(id);
-        return checked(Commit { id: commit.to_owned(), reference: Some(name) }, Some(id));
+        let (commit, tag) = match find(&format!("{name}^{{}}")) {
+            Some(commit) => (commit, Some(id.to_owned())),
+            None => (id, None),
+        };
+        return checked(Commit { id: commit.to_owned(), reference: Some(name), tag });
     }
     Err(RemoteError::NoReference { remote: git.shown(), reference: reference.clone() })
 }
@@ -84,7 +91,7 @@ fn head(git: &Git, printed: &str) -> Result<Commit, RemoteError> {
     });
     let id = lines(printed).find(|line| line.name == "HEAD" && is_commit(line.id));
     let none = || RemoteError::NoReference { remote: git.shown(), reference: "HEAD".to_owned() };
-    Ok(Commit { id: id.ok_or_else(none)?.id.to_owned(), reference: branch })
+    Ok(Commit { id: id.ok_or_else(none)?.id.to_owned(), reference: branch, tag: None })
 }
 
 fn lines(printed: &str) -> impl Iterator<Item = Line<'_>> {

@@ -1,6 +1,9 @@
 //! Git repositories, made by the tests and fetched through git's own file transport.
 
-use crate::server::{Server, response};
+use crate::{
+    server::{Server, response},
+    smart::repositories,
+};
 use std::{
     collections::BTreeMap,
     fs,
@@ -204,6 +207,8 @@ fn a_reference_that_is_not_there() {
     let commit = "0123456789012345678901234567890123456789";
     let error = lab.refusal(&lab.source(Some(commit)));
     assert_eq!(error.to_string(), format!("{remote} has no branch, tag or commit `{commit}`"));
+    let hint = format!("`git ls-remote {remote}` lists those that there are");
+    assert_eq!(error.hint().unwrap(), hint);
 }
 
 #[test]
@@ -223,6 +228,42 @@ fn the_repository_itself_may_stay() {
     assert!(!checkout.folder.join(".git/FETCH_HEAD").exists());
 }
 
+/// What Docker leaves: the annotated tag itself, and otherwise the name as a branch and as a tag.
+#[test]
+fn a_repository_that_stays_knows_what_it_is() {
+    let lab = Lab::new();
+    lab.git(&["tag", "-a", "-m", "annotated", "v2", "other"]);
+    let other = lab.git(&["rev-parse", "other"]);
+    for (written, names, described) in [
+        (Some("v1"), &["refs/tags/v1"][..], "v1"),
+        (Some("refs/tags/v1"), &["refs/tags/v1"], "v1"),
+        (Some("light"), &["refs/heads/light", "refs/tags/light"], "light"),
+        (Some("refs/tags/light"), &["refs/tags/light"], "light"),
+        (Some("main"), &["refs/heads/main", "refs/tags/main"], "main"),
+        (None, &["refs/heads/main", "refs/tags/main"], "main"),
+        (
+            Some("refs/heads/other"),
+            &["refs/heads/other", "refs/tags/refs/heads/other"],
+            "refs/heads/other",
+        ),
+        (Some(&other), &[], ""),
+        // After its commit, which is there by now.
+        (Some("v2"), &["refs/tags/v2"], "v2"),
+    ] {
+        let source = GitSource { keep_git_dir: true, ..lab.source(written) };
+        let (_, checkout) = lab.take(&source).unwrap();
+        let git = |args: &[&str]| {
+            let mut git = Command::new("git");
+            let done = git.arg("-C").arg(&checkout.folder).args(args).output().unwrap();
+            String::from_utf8(done.stdout).unwrap()
+        };
+        let found = git(&["for-each-ref", "--format=%(refname)"]);
+        assert_eq!(found.lines().collect::<Vec<_>>(), names, "{written:?}");
+        assert_eq!(git(&["describe", "--tags"]).trim(), described, "{written:?}");
+        assert_eq!(git(&["status", "--porcelain"]), "", "{written:?}");
+    }
+}
+
 #[test]
 fn files_may_have_the_time_of_the_commit() {
     let lab = Lab::new();
@@ -231,6 +272,120 @@ fn files_may_have_the_time_of_the_commit() {
         let facts = checkout.folder.join(name).symlink_metadata().unwrap();
         assert_eq!(facts.mtime(), TIME, "{name}");
     }
+}
+
+/// A server's folder of bare repositories: `x.git`, whose branch `mods` has `m.git` as a submodule.
+fn served(lab: &Lab, submodule_url: &str) -> PathBuf {
+    let root = lab.path("served");
+    fs::create_dir(&root).unwrap();
+    let source = lab.path("source").display().to_string();
+    let bare = |name: &str| {
+        let to = root.join(name).display().to_string();
+        lab.git(&["clone", "--quiet", "--bare", &source, &to]);
+    };
+    bare("m.git");
+    let text = format!("[submodule \"m\"]\n\tpath = m\n\turl = {submodule_url}\n");
+    let commit = lab.git(&["rev-parse", "other"]);
+    lab.git(&["checkout", "--quiet", "-b", "mods"]);
+    fs::write(lab.path("source/.gitmodules"), text).unwrap();
+    lab.git(&["add", ".gitmodules"]);
+    lab.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{commit},m")]);
+    lab.git(&["commit", "--quiet", "-m", "submodule"]);
+    lab.git(&["checkout", "--quiet", "--force", "main"]);
+    bare("x.git");
+    root
+}
+
+#[test]
+fn real_servers_give_out_commits_tags_and_submodules() {
+    let lab = Lab::new();
+    let server = repositories(&served(&lab, "../m.git"), |_| true);
+    let source =
+        |reference: &str| GitSource { remote: server.url("/x.git"), ..lab.source(Some(reference)) };
+    let (_, checkout) = lab.take(&source("mods")).unwrap();
+    assert_eq!(
+        names(&checkout.folder.join("m")),
+        ["a.txt", "b.txt", "dir", "link", "out", "run.sh"]
+    );
+    assert!(!checkout.folder.join(".git").exists());
+    let (_, kept) = lab.take(&GitSource { keep_git_dir: true, ..source("mods") }).unwrap();
+    assert!(kept.folder.join("m/.git").is_file() && kept.folder.join("m/b.txt").is_file());
+    let below = GitSource { subdir: Some("m/dir".to_owned()), ..source("mods") };
+    assert_eq!(names(&lab.take(&below).unwrap().1.folder), ["deep"]);
+    let without = GitSource { submodules: false, ..source("mods") };
+    assert_eq!(names(&lab.take(&without).unwrap().1.folder.join("m")), [""; 0]);
+    let other = lab.git(&["rev-parse", "other"]);
+    assert_eq!(lab.take(&source(&other)).unwrap().0.id, other);
+    assert_eq!(lab.take(&source("v1")).unwrap().0.id, lab.git(&["rev-parse", "main"]));
+}
+
+#[test]
+fn a_submodule_that_is_not_there_is_named() {
+    let lab = Lab::new();
+    let server = repositories(&served(&lab, "../nothing.git"), |_| true);
+    let source = GitSource { remote: server.url("/x.git"), ..lab.source(Some("mods")) };
+    let error = lab.refusal(&source).to_string();
+    assert!(error.contains("git submodule: ") && error.contains("nothing.git"), "{error}");
+}
+
+/// Servers of plain files have no shallow copies, and do not give out a commit by its digits.
+#[test]
+fn plain_servers_give_out_commits_too() {
+    let lab = Lab::new();
+    let root = served(&lab, "../m.git");
+    let bare = root.join("x.git").display().to_string();
+    lab.git(&["-C", &bare, "update-server-info"]);
+    let server = Server::new(move |asked| {
+        let path = asked.path.split('?').next().unwrap().trim_start_matches('/');
+        match fs::read(root.join(path)) {
+            Ok(body) => response("200 OK", &[], &body),
+            Err(_) => response("404 Not Found", &[], b""),
+        }
+    });
+    let source = |reference: &str| GitSource {
+        remote: server.url("/x.git"),
+        submodules: false,
+        ..lab.source(Some(reference))
+    };
+    let other = lab.git(&["rev-parse", "other"]);
+    assert!(lab.take(&source(&other)).unwrap().1.folder.join("b.txt").is_file());
+    let kept = GitSource { keep_git_dir: true, ..source("v1") };
+    assert!(lab.take(&kept).unwrap().1.folder.join(".git").is_dir());
+    let error = lab.refusal(&source(&"0".repeat(40))).to_string();
+    assert!(error.contains("has no branch, tag or commit"), "{error}");
+}
+
+#[test]
+fn a_private_repository_is_fetched_with_its_secret() {
+    let lab = Lab::new();
+    let root = served(&lab, "../m.git");
+    let server = repositories(&root, |asked| {
+        asked.header("authorization") == Some("basic eC1hY2Nlc3MtdG9rZW46Z2VoZWlt")
+    });
+    let source = GitSource { remote: server.url("/x.git"), ..lab.source(Some("v1")) };
+    let take = |secrets: &[(&str, &str)]| {
+        let remote = remote(secrets);
+        let commit = remote.commit(&lab.store, &source)?;
+        let folder = lab.store.temp_dir("test").unwrap().keep().join("checkout");
+        remote.checkout(&lab.store, &source, &commit, &folder)
+    };
+    let host = server.url("").replace("http://", "");
+    let token = format!("GIT_AUTH_TOKEN.{host}");
+    for secrets in [
+        &[("GIT_AUTH_TOKEN", "geheim\n")][..],
+        &[("GIT_AUTH_HEADER", "basic eC1hY2Nlc3MtdG9rZW46Z2VoZWlt")],
+        &[(&token, "geheim"), ("GIT_AUTH_TOKEN", "another"), ("GIT_AUTH_HEADER", "third")],
+    ] {
+        assert_eq!(names(&take(secrets).unwrap().folder), FILES);
+    }
+    let hint = |secrets| take(secrets).unwrap_err().hint().unwrap();
+    assert!(hint(&[]).contains("give --secret id=GIT_AUTH_TOKEN"), "{}", hint(&[]));
+    let wrong = hint(&[("GIT_AUTH_TOKEN", "wrong")]);
+    assert!(wrong.contains("was sent and refused"), "{wrong}");
+    let mut grep = Command::new("grep");
+    let leaked =
+        grep.args(["-rE", "geheim|eC1hY2Nlc3M"]).arg(lab.store.root()).output().unwrap().stdout;
+    assert_eq!(String::from_utf8_lossy(&leaked), "");
 }
 
 #[test]

@@ -4,4 +4,5 @@
 mod git;
 mod http;
 mod server;
+mod smart;
 mod unpack;

@@ -1,20 +1,44 @@
 //! A web server of a few lines: a closure answers with the bytes of a response.
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpListener},
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
 };
 
-/// A request: its first line's path and its headers, names in lower case.
+/// A request: what its first line asks for, its headers, names in lower case, and its body.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
+    pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Asked {
+    /// Reads one; none where the other side says nothing.
+    fn read(stream: &TcpStream) -> Option<Asked> {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut first = String::new();
+        reader.read_line(&mut first).ok()?;
+        let (method, rest) = first.split_once(' ')?;
+        let path = rest.split(' ').next()?.to_owned();
+        let headers: Vec<(String, String)> = (&mut reader)
+            .lines()
+            .map_while(Result::ok)
+            .take_while(|line| !line.is_empty())
+            .filter_map(|line| {
+                let (name, value) = line.split_once(": ")?;
+                Some((name.to_ascii_lowercase(), value.to_owned()))
+            })
+            .collect();
+        let mut asked = Asked { method: method.to_owned(), path, headers, body: Vec::new() };
+        let length = asked.header("content-length").map_or(0, |it| it.parse().unwrap());
+        reader.take(length).read_to_end(&mut asked.body).ok()?;
+        Some(asked)
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|it| it.0 == name).map(|it| it.1.as_str())
     }
@@ -36,18 +60,7 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                let Some(Ok(first)) = lines.next() else { continue };
-                let headers = lines
-                    .map_while(Result::ok)
-                    .take_while(|line| !line.is_empty())
-                    .filter_map(|line| {
-                        let (name, value) = line.split_once(": ")?;
-                        Some((name.to_ascii_lowercase(), value.to_owned()))
-                    })
-                    .collect();
-                let path = first.split(' ').nth(1).unwrap().to_owned();
-                let request = Asked { path, headers };
+                let Some(request) = Asked::read(&stream) else { continue };
                 let response = answer(&request);
                 log.lock().unwrap().push(request);
                 let _ = stream.write_all(&response);
