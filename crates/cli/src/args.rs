@@ -1,5 +1,9 @@
 //! What can be typed. Names and meanings are those of `docker buildx build`.
 
+use crate::args_registry::{
+    COPY_HELP, CopyArgs, INSPECT_HELP, InspectArgs, LOGIN_HELP, LoginArgs, LogoutArgs, PUSH_HELP,
+    PullArgs, PushArgs, RegistryArgs, TagArgs,
+};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -37,6 +41,24 @@ pub(crate) enum Command {
     /// Say in what two images differ: config, history, files
     #[command(after_help = DIFF_HELP)]
     Diff(DiffArgs),
+    /// Push an image of the store or of a layout to registries
+    #[command(after_help = PUSH_HELP)]
+    Push(PushArgs),
+    /// Fetch an image from a registry into the store
+    Pull(PullArgs),
+    /// Copy an image from one registry to another, with all that is attached to it
+    #[command(after_help = COPY_HELP)]
+    Copy(CopyArgs),
+    /// Give an image further names
+    Tag(TagArgs),
+    /// Show an image's digest, config and layers
+    #[command(after_help = INSPECT_HELP)]
+    Inspect(InspectArgs),
+    /// Keep the login to a registry
+    #[command(after_help = LOGIN_HELP)]
+    Login(LoginArgs),
+    /// Forget the login to a registry
+    Logout(LogoutArgs),
     /// Show what the store holds
     Du(DuArgs),
     /// Remove from the store what was not used lately
@@ -87,7 +109,7 @@ pub(crate) enum ParseFormat {
 }
 
 /// Where the store is.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct StoreArgs {
     /// Folder of the store
     /// [default: $STRAKE_STORE, $XDG_CACHE_HOME/strake, ~/.cache/strake or /var/tmp/strake-UID]
@@ -179,12 +201,9 @@ pub(crate) struct BuildArgs {
     /// Write what was built, as JSON, to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) metadata_file: Option<PathBuf>,
-    /// Registries to speak plain HTTP with (those on localhost need no mention)
-    #[arg(long = "plain-http", value_name = "HOST[:PORT]")]
-    pub(crate) plain_http: Vec<String>,
-    /// Registries whose certificates are not checked
-    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
-    pub(crate) insecure: Vec<String>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
     /// Tell instead of building: outline (arguments, secrets and agents of the target) or targets
     #[arg(long, value_name = "METHOD[,format=json]")]
     pub(crate) call: Option<String>,
@@ -295,12 +314,9 @@ pub(crate) struct DiffArgs {
     /// Which image of several platforms [default: this machine's]
     #[arg(long, value_name = "OS/ARCH")]
     pub(crate) platform: Option<String>,
-    /// Registries to speak plain HTTP with (those on localhost need no mention)
-    #[arg(long = "plain-http", value_name = "HOST[:PORT]")]
-    pub(crate) plain_http: Vec<String>,
-    /// Registries whose certificates are not checked
-    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
-    pub(crate) insecure: Vec<String>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
     /// Where the store is.
     #[command(flatten)]
     pub(crate) store: StoreArgs,

@@ -65,6 +65,12 @@ pub(crate) fn credential_files() -> Vec<PathBuf> {
     candidates.into_iter().flatten().filter(|it| it.is_file()).collect()
 }
 
+/// The file that a login is written to: what podman is told, else docker's.
+pub(crate) fn login_file() -> Option<PathBuf> {
+    let docker = path(DOCKER_CONFIG).or_else(|| path(HOME).map(|it| it.join(".docker")));
+    path(REGISTRY_AUTH_FILE).or_else(|| docker.map(|it| it.join("config.json")))
+}
+
 /// The system's CA bundles that exist here.
 pub(crate) fn ca_bundles() -> Vec<PathBuf> {
     let known = [

@@ -26,7 +26,7 @@ pub(crate) struct Images<'a> {
 
 /// What a person wrote, read.
 #[derive(Debug, PartialEq, Eq)]
-enum Written {
+pub(crate) enum Written {
     /// A layout or an archive, and what of it.
     Path(PathBuf, Option<String>),
     Reference(String),
@@ -168,7 +168,7 @@ fn indexes(
     diff_ids.par_iter().enumerate().map(one).collect()
 }
 
-fn parse(written: &str) -> Result<Written, Failure> {
+pub(crate) fn parse(written: &str) -> Result<Written, Failure> {
     if let Some(name) = written.strip_prefix("docker-image://") {
         return Ok(Written::Reference(name.to_owned()));
     }

@@ -5,6 +5,7 @@
 
 mod annotations;
 mod args;
+mod args_registry;
 mod bases;
 mod build_arguments;
 mod clock;
@@ -16,15 +17,20 @@ mod failure;
 mod fetching;
 mod images;
 mod inputs;
+mod names;
+mod origin;
 mod output;
 mod planning;
 mod platforms;
 mod prepared;
 mod progress;
 mod publish;
+mod registries;
 mod run_options;
 mod say;
 mod signals;
+mod template;
+mod transfer;
 mod units;
 
 use args::{Cli, Command};
@@ -38,6 +44,13 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Build(args) => commands::build::run(*args).map(|()| ExitCode::SUCCESS),
         Command::Diff(args) => commands::diff::run(args),
+        Command::Push(args) => commands::push::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Pull(args) => commands::pull::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Copy(args) => commands::copy::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Tag(args) => commands::tag::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Inspect(args) => commands::inspect::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Login(args) => commands::login::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Logout(args) => commands::logout::run(args).map(|()| ExitCode::SUCCESS),
         Command::Du(args) => commands::du::run(args).map(|()| ExitCode::SUCCESS),
         Command::Prune(args) => commands::prune::run(args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => commands::doctor::run(args).map(|()| ExitCode::SUCCESS),

@@ -5,6 +5,7 @@ use crate::{
     failure::Failure,
     output::{Kind, Output, Sink, StoreNames},
     prepared::{Built, Part, Prepared},
+    transfer::shown,
 };
 use std::{
     io::{self, BufWriter, Write},
@@ -14,9 +15,7 @@ use strake_build::{BuildError, Event, ImageLayer, LayerOrigin, VertexId, Workben
 use strake_export::{ExportError, MediaTypes, Owners};
 use strake_oci::{Descriptor, Digest, Reference};
 use strake_plan::Plan;
-use strake_registry::{
-    Layout, PushEvent, PushImage, PushIndex, PushLayer, PushOutcome, PushSource,
-};
+use strake_registry::{Layout, PushEvent, PushImage, PushIndex, PushLayer, PushSource};
 use strake_sandbox::CancelToken;
 
 /// What was published.
@@ -363,23 +362,4 @@ impl Write for Until<'_> {
     fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
     }
-}
-
-/// What of a push is worth a line.
-fn shown(vertex: VertexId, event: PushEvent) -> Option<Event> {
-    let (id, current, total, what) = match event {
-        PushEvent::LayerProgress { digest, sent, size, .. } => {
-            (digest.to_string(), sent, size, "pushing")
-        }
-        PushEvent::LayerDone { descriptor, outcome, .. } => {
-            let what = match outcome {
-                PushOutcome::Exists => "exists",
-                PushOutcome::Mounted => "mounted",
-                PushOutcome::Uploaded => "pushed",
-            };
-            (descriptor.digest.to_string(), descriptor.size, descriptor.size, what)
-        }
-        _ => return None,
-    };
-    Some(Event::Progress { vertex, id, current, total: Some(total), what: what.to_owned() })
 }

@@ -16,8 +16,6 @@ use std::{
     time::Duration,
 };
 use strake_cache::Leftovers;
-use strake_registry::Client;
-use strake_remote::Remote;
 use strake_sandbox::CancelToken;
 
 /// How long a build may take to end by itself.
@@ -42,12 +40,11 @@ impl Signals {
         Some(self.first.load(Ordering::SeqCst)).filter(|it| *it != 0)
     }
 
-    /// From now on the first signal ends the build. What does not end soon is left as it is, without
+    /// From now on the first signal ends the build, by `stop` too. What does not end soon is left as it is, without
     /// temporary files; a second signal does not wait.
-    pub(crate) fn watch(&self, client: &Client, remote: &Remote, leftovers: Leftovers) {
+    pub(crate) fn watch(&self, stop: impl Fn() + Send + 'static, leftovers: Leftovers) {
         let Ok(mut incoming) = Incoming::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]) else { return };
         let (cancel, first) = (self.cancel.clone(), Arc::clone(&self.first));
-        let (client, remote) = (client.clone(), remote.clone());
         let (began, ending) = mpsc::channel();
         thread::spawn(move || {
             for signal in incoming.forever() {
@@ -55,8 +52,7 @@ impl Signals {
                     let _ = emulate_default_handler(signal);
                 }
                 cancel.cancel();
-                client.cancel();
-                remote.cancel();
+                stop();
                 let _ = began.send(signal);
             }
         });

@@ -133,7 +133,8 @@ impl Scopes {
         Scopes::none(repository).and(repository, &["pull", "push"])
     }
 
-    fn none(repository: &str) -> Scopes {
+    /// Nothing but being known.
+    pub(crate) fn none(repository: &str) -> Scopes {
         Scopes { repository: repository.to_owned(), actions: BTreeMap::new() }
     }
 

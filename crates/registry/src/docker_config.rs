@@ -153,7 +153,7 @@ fn entry<'a>(
 }
 
 /// A key as references name it: without scheme and API version, Docker Hub as `docker.io`.
-fn normal(key: &str) -> String {
+pub(crate) fn normal(key: &str) -> String {
     let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
     let bare = bare.trim_end_matches('/');
     let bare = bare.strip_suffix("/v1").or_else(|| bare.strip_suffix("/v2")).unwrap_or(bare);

@@ -93,6 +93,49 @@ pub(crate) fn read(
     }
 }
 
+/// What a document names.
+pub(crate) struct Below {
+    /// What it is sent as.
+    pub(crate) media_type: String,
+    /// Manifests and indexes.
+    pub(crate) children: Vec<Descriptor>,
+    /// Blobs. BuildKit's caches have them in indexes, too.
+    pub(crate) layers: Vec<Descriptor>,
+    pub(crate) config: Option<Descriptor>,
+    pub(crate) subject: Option<Digest>,
+}
+
+/// Reads what the document in `bytes` names.
+pub(crate) fn below(place: &str, bytes: &[u8], content_type: Option<&str>) -> Result<Below, Error> {
+    #[derive(Deserialize)]
+    struct About {
+        #[serde(default)]
+        subject: Option<Descriptor>,
+    }
+    let read = read(place, bytes.to_vec(), content_type)?;
+    let about: About = serde_json::from_slice(bytes).map_err(|error| Error::Malformed {
+        place: place.to_owned(),
+        what: "manifest",
+        why: error.to_string(),
+    })?;
+    let subject = about.subject.map(|it| it.digest);
+    Ok(match read {
+        Document::Manifest(manifest, media_type) => {
+            let Manifest { config, layers, .. } = manifest.value;
+            Below { media_type, children: Vec::new(), layers, config: Some(config), subject }
+        }
+        Document::Index(index) => {
+            let Index { media_type, manifests, .. } = index.value;
+            let (children, layers) =
+                manifests.into_iter().partition(|it| ACCEPT.contains(&it.media_type.as_str()));
+            let sent = content_type.filter(|it| ACCEPT.contains(it)).map(str::to_owned);
+            let media_type =
+                media_type.or(sent).unwrap_or_else(|| media_type::OCI_INDEX.to_owned());
+            Below { media_type, children, layers, config: None, subject }
+        }
+    })
+}
+
 fn is_schema_one(media_type: &str) -> bool {
     media_type.starts_with("application/vnd.docker.distribution.manifest.v1+")
 }

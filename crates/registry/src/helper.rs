@@ -50,7 +50,7 @@ impl Helper {
             #[serde(rename = "Secret", default)]
             secret: String,
         }
-        let (status, output) = self.run(server)?;
+        let (status, output) = self.run("get", server)?;
         if !status.success() {
             let words = String::from_utf8_lossy(&output);
             if words.contains(NOT_FOUND) {
@@ -71,10 +71,48 @@ impl Helper {
         })
     }
 
-    fn run(&self, server: &str) -> Result<(ExitStatus, Vec<u8>), KeychainError> {
+    /// The program's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives it a login to keep.
+    pub(crate) fn store(
+        &self,
+        server: &str,
+        user: &str,
+        secret: &str,
+    ) -> Result<(), KeychainError> {
+        let login = serde_json::json!({ "ServerURL": server, "Username": user, "Secret": secret });
+        let (status, output) = self.run("store", &login.to_string())?;
+        self.done(status, &output, secret)
+    }
+
+    /// Makes it forget the login to `server`.
+    pub(crate) fn erase(&self, server: &str) -> Result<(), KeychainError> {
+        let (status, output) = self.run("erase", server)?;
+        if String::from_utf8_lossy(&output).contains(NOT_FOUND) {
+            return Ok(());
+        }
+        self.done(status, &output, "")
+    }
+
+    /// A failure in the helper's own words, unless they repeat the secret.
+    fn done(&self, status: ExitStatus, output: &[u8], secret: &str) -> Result<(), KeychainError> {
+        if status.success() {
+            return Ok(());
+        }
+        let words = String::from_utf8_lossy(output);
+        let words: String = words.trim().chars().filter(|it| !it.is_control()).take(300).collect();
+        let repeats = !secret.is_empty() && words.contains(secret);
+        let tells = !words.is_empty() && !repeats;
+        Err(self.failed(if tells { words } else { status.to_string() }))
+    }
+
+    fn run(&self, verb: &str, input: &str) -> Result<(ExitStatus, Vec<u8>), KeychainError> {
         let unusable = |source| KeychainError::HelperUnusable { helper: self.name.clone(), source };
         let mut child = Command::new(&self.program)
-            .arg("get")
+            .arg(verb)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -83,7 +121,7 @@ impl Helper {
         let mut stdin = child.stdin.take().expect("piped");
         let stdout = child.stdout.take().expect("piped");
         // A helper that does not read its stdin may answer all the same.
-        let _ = stdin.write_all(server.as_bytes());
+        let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
         let (done, output) = mpsc::channel();
         std::thread::spawn(move || {

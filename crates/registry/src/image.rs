@@ -1,12 +1,14 @@
 //! A whole image to all its names: layers side by side, config, manifests by digest, tags last.
 
-use crate::{Client, Error, PushOutcome};
+use crate::{
+    Client, Error, Layout, PushOutcome,
+    tree::{PushDocument, PushTree, is_foreign},
+};
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    io::Read,
+    collections::BTreeSet,
     path::PathBuf,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
@@ -37,6 +39,10 @@ pub struct PushLayer {
 pub enum PushSource {
     /// A file with the blob's bytes.
     File(PathBuf),
+    /// Memory.
+    Bytes(Arc<[u8]>),
+    /// An image layout.
+    Layout(Arc<Layout>),
     /// A repository: mounted from on the same registry, else streamed through.
     Remote(Reference),
 }
@@ -104,39 +110,7 @@ impl Client {
         targets: &[Reference],
         events: &(dyn Fn(PushEvent) + Sync),
     ) -> Result<Pushed, Error> {
-        complete(image)?;
-        let kind = image.manifest.value.media_type.as_deref().unwrap_or(media_type::OCI_MANIFEST);
-        let (digest, bytes) = (image.manifest.digest(), &image.manifest.bytes);
-        // The first repository of a registry gets the bytes; the others mount them from there.
-        let mut first_of: BTreeMap<&str, &str> = BTreeMap::new();
-        // Per repository, whether the manifest was there before.
-        let mut held: BTreeMap<(&str, &str), bool> = BTreeMap::new();
-        for target in targets {
-            if held.contains_key(&(&*target.registry, &*target.repository)) {
-                continue;
-            }
-            let sibling = *first_of.entry(&target.registry).or_insert(&target.repository);
-            let config = self.push_blobs(image, target, sibling, events)?;
-            // A repository that was without the config had no manifest that names it.
-            let here = config == PushOutcome::Exists && self.holds(&target.at(digest), digest);
-            if !here {
-                self.push_manifest(&target.at(digest), kind, bytes)?;
-            }
-            held.insert((&target.registry, &target.repository), here);
-            events(PushEvent::ManifestPushed { repository: place(target), digest });
-        }
-        for target in targets {
-            if target.digest.is_none() {
-                let named =
-                    Reference { tag: Some(target.tag_or_latest().to_owned()), ..target.clone() };
-                let held = held[&(&*target.registry, &*target.repository)];
-                if !(held && self.holds(&named, digest)) {
-                    self.tag(&named, kind, bytes)?;
-                }
-                events(PushEvent::Tagged { reference: named, digest });
-            }
-        }
-        Ok(Pushed { digest })
+        self.push_tree(&PushTree::of(vec![image.document()?]), targets, events)
     }
 
     /// Whether `reference` names `digest` already; where that cannot be told, writing it will tell.
@@ -165,86 +139,31 @@ impl Client {
             _ => Err(refused),
         }
     }
-
-    /// Returns how the config came there.
-    fn push_blobs(
-        &self,
-        image: &PushImage,
-        target: &Reference,
-        sibling: &str,
-        events: &(dyn Fn(PushEvent) + Sync),
-    ) -> Result<PushOutcome, Error> {
-        let mut seen = BTreeSet::new();
-        let layers: Vec<&PushLayer> = image
-            .layers
-            .iter()
-            .filter(|it| !is_foreign(&it.descriptor) && seen.insert(it.descriptor.digest))
-            .collect();
-        side_by_side(self.concurrency(), &layers, |layer, stop| {
-            self.push_layer(layer, target, sibling, stop, events)
-        })?;
-        let config = &image.config;
-        let from = (sibling != target.repository).then_some(sibling);
-        let open = || Ok(Box::new(std::io::Cursor::new(config.clone())) as Box<dyn Read + Send>);
-        self.push_blob(target, &image.manifest.value.config, from, &open, &|_| {})
-    }
-
-    fn push_layer(
-        &self,
-        layer: &PushLayer,
-        target: &Reference,
-        sibling: &str,
-        stop: &AtomicBool,
-        events: &(dyn Fn(PushEvent) + Sync),
-    ) -> Result<(), Error> {
-        let (repository, descriptor) = (place(target), &layer.descriptor);
-        let (digest, size) = (descriptor.digest, descriptor.size);
-        events(PushEvent::LayerStarted {
-            repository: repository.clone(),
-            descriptor: descriptor.clone(),
-        });
-        let progress = |sent| {
-            let repository = repository.clone();
-            events(PushEvent::LayerProgress { repository, digest, sent, size });
-        };
-        let mut from = (sibling != target.repository).then_some(sibling);
-        let outcome = match &layer.source {
-            PushSource::File(path) => {
-                let open = || Ok(Box::new(fs_err::File::open(path)?) as Box<dyn Read + Send>);
-                self.push_until(stop, target, descriptor, from, &open, &progress)?
-            }
-            PushSource::Remote(source) => {
-                if source.registry == target.registry {
-                    from = Some(&source.repository);
-                }
-                let open =
-                    || Ok(Box::new(self.open_blob(source, descriptor)) as Box<dyn Read + Send>);
-                self.push_until(stop, target, descriptor, from, &open, &progress)?
-            }
-        };
-        let descriptor = descriptor.clone();
-        events(PushEvent::LayerDone { repository, descriptor, outcome });
-        Ok(())
-    }
 }
 
-/// Whether everything that the manifest names was brought along.
-fn complete(image: &PushImage) -> Result<(), Error> {
-    let manifest = &image.manifest.value;
-    let brought: BTreeSet<Digest> = image.layers.iter().map(|it| it.descriptor.digest).collect();
-    let missing =
-        manifest.layers.iter().find(|it| !is_foreign(it) && !brought.contains(&it.digest));
-    if let Some(missing) = missing {
-        return Err(Error::Incomplete { digest: missing.digest });
+impl PushImage {
+    /// The manifest, if everything that it names was brought along.
+    pub(crate) fn document(&self) -> Result<PushDocument, Error> {
+        let manifest = &self.manifest.value;
+        let brought: BTreeSet<Digest> = self.layers.iter().map(|it| it.descriptor.digest).collect();
+        let missing =
+            manifest.layers.iter().find(|it| !is_foreign(it) && !brought.contains(&it.digest));
+        if let Some(missing) = missing {
+            return Err(Error::Incomplete { digest: missing.digest });
+        }
+        crate::document::verify("the image", &manifest.config, &self.config)?;
+        let kind = manifest.media_type.as_deref().unwrap_or(media_type::OCI_MANIFEST);
+        Ok(PushDocument {
+            media_type: kind.to_owned(),
+            bytes: self.manifest.bytes.clone(),
+            layers: self.layers.clone(),
+            config: Some(PushLayer {
+                descriptor: manifest.config.clone(),
+                source: PushSource::Bytes(self.config.as_slice().into()),
+            }),
+            subject: None,
+        })
     }
-    crate::document::verify("the image", &manifest.config, &image.config)
-}
-
-/// Layers that may not be given on, and are had from elsewhere. OCI image specification, *layer.md*.
-fn is_foreign(descriptor: &Descriptor) -> bool {
-    let kind = descriptor.media_type.as_str();
-    kind.starts_with("application/vnd.oci.image.layer.nondistributable.")
-        || kind.starts_with("application/vnd.docker.image.rootfs.foreign.")
 }
 
 pub(crate) fn place(target: &Reference) -> String {
@@ -253,7 +172,7 @@ pub(crate) fn place(target: &Reference) -> String {
 
 /// Does `work` for all `items`, `width` at a time. After a failure none is begun, and those under way
 /// are told to stop; the first failure counts.
-fn side_by_side<T: Sync>(
+pub(crate) fn side_by_side<T: Sync>(
     width: usize,
     items: &[T],
     work: impl Fn(&T, &AtomicBool) -> Result<(), Error> + Sync,

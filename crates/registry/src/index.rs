@@ -1,6 +1,9 @@
 //! An index to all its names, after the images that it lists.
 
-use crate::{Client, Error, PushEvent, PushImage, Pushed, image::place};
+use crate::{
+    Client, Error, PushEvent, PushImage, Pushed,
+    tree::{PushDocument, PushTree},
+};
 use std::collections::BTreeSet;
 use strake_oci::{Digest, Index, Raw, Reference, media_type};
 
@@ -27,30 +30,16 @@ impl Client {
         if let Some(missing) = listed.iter().find(|it| !brought.contains(&it.digest)) {
             return Err(Error::Incomplete { digest: missing.digest });
         }
-        for image in &push.images {
-            let digest = image.manifest.digest();
-            let by_digest: Vec<Reference> = targets.iter().map(|it| it.at(digest)).collect();
-            self.push_image(image, &by_digest, events)?;
-        }
+        let mut documents =
+            push.images.iter().map(PushImage::document).collect::<Result<Vec<_>, _>>()?;
         let kind = push.index.value.media_type.as_deref().unwrap_or(media_type::OCI_INDEX);
-        let (digest, bytes) = (push.index.digest(), &push.index.bytes);
-        let mut repositories = BTreeSet::new();
-        for target in targets {
-            if repositories.insert(place(target)) {
-                if !self.holds(&target.at(digest), digest) {
-                    self.push_manifest(&target.at(digest), kind, bytes)?;
-                }
-                events(PushEvent::ManifestPushed { repository: place(target), digest });
-            }
-        }
-        for target in targets.iter().filter(|it| it.digest.is_none()) {
-            let named =
-                Reference { tag: Some(target.tag_or_latest().to_owned()), ..target.clone() };
-            if !self.holds(&named, digest) {
-                self.tag(&named, kind, bytes)?;
-            }
-            events(PushEvent::Tagged { reference: named, digest });
-        }
-        Ok(Pushed { digest })
+        documents.push(PushDocument {
+            media_type: kind.to_owned(),
+            bytes: push.index.bytes.clone(),
+            layers: Vec::new(),
+            config: None,
+            subject: None,
+        });
+        self.push_tree(&PushTree::of(documents), targets, events)
     }
 }

@@ -63,6 +63,15 @@ pub enum KeychainError {
         #[source]
         source: io::Error,
     },
+    /// The file cannot be written.
+    #[error("cannot write {}", path.display())]
+    Unwritable {
+        /// The config file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The file does not have the form that docker gives it.
     #[error("{}: {why}", path.display())]
     Malformed {

@@ -94,6 +94,24 @@ impl Layout {
         Err(Error::Malformed { place, what: "index", why })
     }
 
+    /// The one entry of index.json that `wanted` means.
+    pub(crate) fn entry(&self, wanted: Option<&str>) -> Result<Descriptor, Error> {
+        match self.candidates(wanted)?.manifests.as_slice() {
+            [only] => Ok(only.clone()),
+            _ => Err(self.not_found(wanted.unwrap_or("a single image"))),
+        }
+    }
+
+    /// A manifest or index, checked.
+    pub(crate) fn read_document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
+        self.document(&blob_name(&descriptor.digest), Some(descriptor))
+    }
+
+    /// Where the layout is, for messages.
+    pub(crate) fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
     /// The config that a manifest of this layout names.
     pub fn config(&self, descriptor: &Descriptor) -> Result<Raw<ImageConfig>, Error> {
         let bytes = self.document(&blob_name(&descriptor.digest), Some(descriptor))?;

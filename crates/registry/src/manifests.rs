@@ -5,6 +5,7 @@ use crate::{
     challenge::Scopes,
     client::{Host, Inner},
     document::{self, Document},
+    referrers::lists_subject,
     retry::Failed,
     select::select,
     transport::{Call, Payload, Response},
@@ -54,7 +55,7 @@ impl Client {
         bytes: &[u8],
     ) -> Result<Digest, Error> {
         let inner = self.inner()?;
-        inner.block_on(inner.push_manifest(reference, media_type, bytes))
+        inner.block_on(inner.put_manifest(reference, media_type, bytes)).map(|it| it.digest)
     }
 }
 
@@ -96,7 +97,10 @@ impl Inner {
     }
 
     /// The bytes and content type of what `reference` names.
-    async fn manifest(&self, reference: &Reference) -> Result<(Vec<u8>, Option<String>), Error> {
+    pub(crate) async fn manifest(
+        &self,
+        reference: &Reference,
+    ) -> Result<(Vec<u8>, Option<String>), Error> {
         let host = self.host(&reference.registry);
         let name = reference.to_string();
         self.retry(&name, async || {
@@ -160,12 +164,12 @@ impl Inner {
         self.send(&call.header(ACCEPT, document::ACCEPT.join(", "))).await
     }
 
-    async fn push_manifest(
+    pub(crate) async fn put_manifest(
         &self,
         reference: &Reference,
         media_type: &str,
         bytes: &[u8],
-    ) -> Result<Digest, Error> {
+    ) -> Result<Stored, Error> {
         let host = self.host(&reference.registry);
         let digest = Digest::of(bytes);
         let scopes = Scopes::push(&reference.repository);
@@ -186,11 +190,18 @@ impl Inner {
                     asked: digest,
                     got,
                 })),
-                _ => Ok(digest),
+                _ => Ok(Stored { digest, lists_subject: lists_subject(&answer) }),
             }
         })
         .await
     }
+}
+
+/// A document that the registry has taken.
+pub(crate) struct Stored {
+    pub(crate) digest: Digest,
+    /// The registry keeps the list of referrers of the document's subject.
+    pub(crate) lists_subject: bool,
 }
 
 /// What the registry says that it sent or stored.

@@ -287,6 +287,11 @@ impl Response {
         self.response.headers().get(name)?.to_str().ok()
     }
 
+    /// Whether the request stood for somebody.
+    pub(crate) fn signed_in(&self) -> bool {
+        self.signed_in
+    }
+
     /// The address that answered in the end.
     pub(crate) fn url(&self) -> &Url {
         &self.url

@@ -15,14 +15,14 @@ use crate::{
     prepared::Built,
     progress::{self, Notes, Reader},
     publish::{self, Published, Publisher},
-    run_options, say,
+    registries, run_options, say,
     signals::{Signals, cancelled},
     units,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{Mutex, atomic::AtomicBool},
 };
 use strake_build::{BuildError, StepError, Workbench};
 use strake_cache::Store;
@@ -32,7 +32,7 @@ use strake_dockerfile::{Dockerfile, Request};
 use strake_layer::Compression;
 use strake_oci::{Digest, Platform, Reference};
 use strake_plan::{Network, Plan};
-use strake_registry::{Client, DockerConfig, Options};
+use strake_registry::Client;
 use strake_sandbox::{EnterOptions, Privilege};
 
 pub(crate) fn run(args: BuildArgs) -> Result<(), Failure> {
@@ -56,10 +56,10 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     let secrets = inputs::secrets(&args.secrets)?;
     let (privilege, store) = enter_and_open(&args)?;
     let notes = Notes::default();
-    let client = client(&args.plain_http, &args.insecure, args.verbose.then_some(&notes))?;
+    let client = registries::client(&args.registry, args.verbose.then_some(&notes))?;
     let run = run_options::read(&args.run, &args.network, &build_args)?;
     let fetching = Fetching::new(&secrets, &run, &store, &privilege)?;
-    signals.watch(&client, &fetching.remote, store.leftovers());
+    watch(signals, &client, &fetching, &store);
 
     let source =
         contexts::gather(&Wanted::read(&args, &named, &build_args)?, &store, &fetching.remote)?;
@@ -114,6 +114,16 @@ fn enter_and_open(args: &BuildArgs) -> Result<(Privilege, Store), Failure> {
     let uid = rustix::process::getuid().as_raw();
     let privilege = enter(args.single_id)?;
     Ok((privilege, Store::open(&environment::store(args.store.store.clone(), uid))?))
+}
+
+/// From now on a signal ends what is under way.
+fn watch(signals: &Signals, client: &Client, fetching: &Fetching, store: &Store) {
+    let (client, remote) = (client.clone(), fetching.remote.clone());
+    let stop = move || {
+        client.cancel();
+        remote.cancel();
+    };
+    signals.watch(stop, store.leftovers());
 }
 
 /// Tells what `--call` asks, and builds nothing.
@@ -215,31 +225,6 @@ fn save_stat_index(bench: &Workbench, path: Option<&Path>) {
     {
         say::note(&format!("warning: {}", chain(&error)));
     }
-}
-
-/// A client with the logins and certificates of this machine.
-pub(crate) fn client(
-    plain_http: &[String],
-    insecure: &[String],
-    notes: Option<&Notes>,
-) -> Result<Client, Failure> {
-    let keychain = DockerConfig::new(
-        environment::credential_files(),
-        environment::get(environment::PATH).unwrap_or_default(),
-    );
-    let mut options = Options::standard(Arc::new(keychain));
-    options.plain_http = plain_http.iter().cloned().collect::<BTreeSet<_>>();
-    options.insecure = insecure.iter().cloned().collect::<BTreeSet<_>>();
-    options.ca = environment::ca_bundles().iter().filter_map(|it| std::fs::read(it).ok()).collect();
-    if let Some(notes) = notes.cloned() {
-        options.on_retry = Some(Arc::new(move |retry: &strake_registry::Retry| {
-            notes.warn(&format!(
-                "attempt {} failed, next in {:?}: {}",
-                retry.attempt, retry.wait, retry.cause
-            ));
-        }));
-    }
-    Ok(Client::new(options)?)
 }
 
 fn request(

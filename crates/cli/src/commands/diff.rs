@@ -2,10 +2,9 @@
 
 use crate::{
     args::DiffArgs,
-    commands::build,
     failure::Failure,
     images::{Images, store_folder},
-    say,
+    registries, say,
 };
 use serde_json::json;
 use std::process::ExitCode;
@@ -18,10 +17,9 @@ pub(crate) fn run(args: DiffArgs) -> Result<ExitCode, Failure> {
 }
 
 fn differences(args: DiffArgs) -> Result<ExitCode, Failure> {
-    let DiffArgs { a, b, format, times, layers, ignore, platform, plain_http, insecure, store } =
-        args;
+    let DiffArgs { a, b, format, times, layers, ignore, platform, registry, store } = args;
     let platform = platform.map_or_else(|| Ok(Platform::host()), |it| it.parse())?;
-    let client = build::client(&plain_http, &insecure, None)?;
+    let client = registries::client(&registry, None)?;
     let store = store_folder(store.store);
     let images = Images { store: &store, client: &client, platform: &platform };
     let (a, b) = (images.read(&a)?, images.read(&b)?);
