@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Context, RootError},
-    inspect::{Found, Owners, Seen, look},
+    inspect::{CAPABILITY, Found, Owners, Seen, look},
     plain::{Stamps, find as find_lower, in_root},
 };
 use std::{
@@ -83,10 +83,8 @@ impl Walk<'_> {
         let path = in_root(self.dir, &name);
         match look(&path, &name, &self.owners)? {
             Found::Whiteout => self.delete(name),
-            Found::Socket => {
-                self.out.sockets.push(path);
-                self.delete(name);
-            }
+            // No layer has one: what it took the place of is there again.
+            Found::Socket => self.out.sockets.push(path),
             Found::Object(seen) if matches!(seen.entry.kind, Kind::Directory { .. }) => {
                 self.subdirectory(*seen, whole)?;
             }
@@ -195,7 +193,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether all but time and content is equal.
+/// Whether all but time and content is equal. Of attributes, what a layer would carry.
 fn same_header(one: &Entry, other: &Entry) -> bool {
     let Entry { path: _, kind, mode, uid, gid, mtime: _, xattrs } = one;
     // A symbolic link's mode means nothing.
@@ -204,7 +202,8 @@ fn same_header(one: &Entry, other: &Entry) -> bool {
         (Kind::Directory { .. }, Kind::Directory { .. }) => true,
         (one, other) => one == other,
     };
-    kinds && modes && (*uid, *gid) == (other.uid, other.gid) && *xattrs == other.xattrs
+    let capabilities = xattrs.get(CAPABILITY) == other.xattrs.get(CAPABILITY);
+    kinds && modes && (*uid, *gid) == (other.uid, other.gid) && capabilities
 }
 
 fn same_content(one: &Path, other: &Path) -> Result<bool, RootError> {

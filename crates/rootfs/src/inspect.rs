@@ -19,7 +19,9 @@ pub(crate) const OWNER: &[u8] = b"user.strake.owner";
 /// Holds the device numbers of a regular file that stands for a device.
 const NODE: &[u8] = b"user.strake.node";
 /// Holds capabilities that the kernel did not let this user give to a file.
-const CAPABILITY: &[u8] = b"user.strake.security.capability";
+const KEPT_CAPABILITY: &[u8] = b"user.strake.security.capability";
+/// The one extended attribute that layers carry.
+pub(crate) const CAPABILITY: &[u8] = b"security.capability";
 
 /// Where owners are to be read.
 #[derive(Clone, Debug)]
@@ -93,10 +95,11 @@ pub(crate) fn look(path: &Path, name: &[u8], owners: &Owners) -> Result<Found, R
         Some(kind) if metadata.is_file() => kind,
         _ => kind_of(path, &metadata)?,
     };
-    if let Some(kept) = xattrs.remove(CAPABILITY) {
-        xattrs.entry(b"security.capability".to_vec()).or_insert(kept);
+    if let Some(kept) = xattrs.remove(KEPT_CAPABILITY) {
+        xattrs.entry(CAPABILITY.to_vec()).or_insert(kept);
     }
-    xattrs.retain(|name, _| !is_private(name));
+    // As in Docker's layers: others are this machine's, or are lost there too.
+    xattrs.retain(|name, _| name == CAPABILITY);
     let (uid, gid) = owner.unwrap_or((0, 0));
     let entry = Entry {
         path: name.to_vec(),
@@ -151,13 +154,6 @@ fn is_opaque(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> bool {
     [&b"trusted.overlay.opaque"[..], b"user.overlay.opaque"]
         .iter()
         .any(|name| xattrs.get(*name).is_some_and(|it| it == b"y"))
-}
-
-/// What belongs to overlayfs, to strake or to this machine, and so in no layer.
-fn is_private(name: &[u8]) -> bool {
-    let overlay = name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
-    let machine = name.starts_with(b"security.") && name != b"security.capability";
-    overlay || machine || name.starts_with(b"user.strake.")
 }
 
 /// All extended attributes that this process may read, links not followed.

@@ -53,6 +53,7 @@
 //!   as 0:0.
 //! - With one id: 32-bit programs see user 0 and get no records; a file that is executed in vain may
 //!   leave its caller with the ids that it would have had.
+//! - In a user namespace, writing to a file takes its setuid and setgid bits, from root too.
 //! - Without an own network namespace the builder's network is the program's: loopback and metadata
 //!   addresses too.
 //! - Memory, processor time and number of processes are limited by `ulimits` only.

@@ -62,6 +62,7 @@ fn mount_with(layers: &Layers<'_>, set_lowers: SetLowers) -> Result<OwnedFd, Err
     if !in_initial_user_namespace() {
         fsconfig_set_flag(context.as_fd(), "userxattr")?;
     }
+    fsconfig_set_string(context.as_fd(), "source", "overlay")?;
     set_lowers(&context, layers.lower)?;
     fsconfig_set_string(context.as_fd(), "upperdir", layers.upper)?;
     fsconfig_set_string(context.as_fd(), "workdir", layers.work)?;

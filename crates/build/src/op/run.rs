@@ -183,8 +183,13 @@ struct Given<'a> {
 fn spec(engine: &Engine<'_>, given: Given<'_>, root: RootSpec, owners: Vec<Owner>) -> RunSpec {
     let Given { op, user, mounted, devices, scratch } = given;
     let bench = engine.bench;
-    let mut groups = user.groups.clone();
-    groups.extend(devices.groups.iter().filter(|it| !user.groups.contains(it)));
+    // The primary group is among the others too, as in BuildKit.
+    let mut groups = vec![user.gid];
+    for gid in user.groups.iter().chain(&devices.groups) {
+        if !groups.contains(gid) {
+            groups.push(*gid);
+        }
+    }
     RunSpec {
         root,
         argv: op.argv.iter().map(OsString::from).collect(),

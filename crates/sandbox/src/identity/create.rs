@@ -208,6 +208,12 @@ enum New {
     Node { mode: u32, device: u64 },
 }
 
+impl New {
+    fn is_whiteout(&self) -> bool {
+        matches!(self, Self::Node { mode, device: 0 } if mode & libc::S_IFMT == libc::S_IFCHR)
+    }
+}
+
 /// Makes a directory, symlink, FIFO, socket or device.
 pub(super) fn make(
     engine: &mut Engine,
@@ -222,7 +228,8 @@ pub(super) fn make(
     if folder.suits_kernel(&credentials) && !device {
         return None;
     }
-    if device && credentials.user.effective != 0 {
+    // Nobody makes what overlayfs takes for a deletion.
+    if device && (credentials.user.effective != 0 || new.is_whiteout()) {
         return Some(Answer::Value(Err(Errno::PERM)));
     }
     let owner = folder.new_owner(engine, &credentials);

@@ -28,7 +28,9 @@ pub(super) fn answer(engine: &Engine, call: &Call) -> Option<Answer> {
         libc::SYS_access => access(engine, call, &credentials)?,
         #[cfg(target_arch = "x86_64")]
         libc::SYS_chmod => change_mode(engine, call, &credentials)?,
-        _ => change_folders(engine, call, &credentials),
+        _ => {
+            link(engine, call, &credentials).or_else(|| change_folders(engine, call, &credentials))
+        }
     };
     refused.map(|errno| Answer::Value(Err(errno)))
 }
@@ -67,6 +69,32 @@ fn change_mode(engine: &Engine, call: &Call, credentials: &Credentials) -> Optio
     memory::stat(&place.path, place.flags()).ok()?;
     let owner = engine.recorded(&place).unwrap_or((0, 0));
     Some((owner.0 != credentials.user.file_system).then_some(Errno::PERM))
+}
+
+/// A further name for a file of somebody else, which the kernel refuses where the file could not be
+/// written to either. See proc_sys_fs(5), protected_hardlinks, which is on everywhere.
+fn link(engine: &Engine, call: &Call, credentials: &Credentials) -> Option<Errno> {
+    const READ_AND_WRITE: u32 = 6;
+    let [one, two, _, _, five, _] = call.arguments;
+    let (dir, path, flags) = match call.number {
+        libc::SYS_linkat => (one, two, five),
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_link => (CWD, one, 0),
+        _ => return None,
+    };
+    // Links are followed when asked for, unlike in other calls.
+    let follow = u64::from((libc::AT_SYMLINK_FOLLOW).cast_unsigned());
+    let not = u64::from((libc::AT_SYMLINK_NOFOLLOW).cast_unsigned());
+    let flags = if flags & follow == 0 { flags | not } else { flags };
+    let file = stat::place(engine, call.pid, dir, path, flags)?;
+    let mode = memory::stat(&file.path, file.flags()).ok()?.st_mode;
+    let owner = engine.recorded(&file).unwrap_or((0, 0));
+    let by_group = libc::S_ISGID | libc::S_IXGRP;
+    let safe = mode & libc::S_IFMT == libc::S_IFREG
+        && mode & libc::S_ISUID == 0
+        && mode & by_group != by_group
+        && credentials.permits(owner, mode, READ_AND_WRITE);
+    (owner.0 != credentials.user.file_system && !safe).then_some(Errno::PERM)
 }
 
 /// Calls that add a name to a directory or take one away: each is a descriptor and a path, and

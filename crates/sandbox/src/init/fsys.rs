@@ -24,6 +24,8 @@ pub(super) fn make(
     flags: MountAttrFlags,
 ) -> Result<OwnedFd, Errno> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // What `df` shows.
+    fsconfig_set_string(context.as_fd(), "source", kind)?;
     for (key, value) in options {
         if value.is_empty() {
             rustix::mount::fsconfig_set_flag(context.as_fd(), *key)?;

@@ -18,7 +18,14 @@ pub(super) struct Root {
     mount: OwnedFd,
     stubs: Vec<Stub>,
     scratch: PathBuf,
-    work: Option<PathBuf>,
+    overlay: Option<Changes>,
+}
+
+/// What an overlay leaves besides the changes.
+struct Changes {
+    work: PathBuf,
+    /// Directories of the upper directory that are none of the tree's own, children first.
+    lent: Vec<PathBuf>,
 }
 
 impl Root {
@@ -31,22 +38,23 @@ impl Root {
         let scratch = spec.tmp.join("sandbox");
         fs::create_dir_all(&scratch).step(|| format!("create {}", scratch.display()))?;
         let places = places(spec);
-        let (mount, work) = match &spec.root {
+        let (mount, overlay) = match &spec.root {
             RootSpec::Plain(path) => {
                 (clone_of_host(path).step(|| format!("mount {}", path.display()))?, None)
             }
             RootSpec::Overlay { lower, upper, work } => {
                 let bottom = bottom_layer(&scratch, &places)
                     .step(|| format!("create places in {}", scratch.display()))?;
+                let lent = lent(lower, upper, &places);
                 let mut lower = lower.clone();
                 lower.push(bottom);
                 let layers = overlay::Layers { lower: &lower, upper, work };
                 let mount = overlay::mount(&layers)
                     .step(|| format!("overlay mount on {}", upper.display()))?;
-                (mount, Some(work.clone()))
+                (mount, Some(Changes { work: work.clone(), lent }))
             }
         };
-        let mut root = Self { mount, stubs: Vec::new(), scratch, work };
+        let mut root = Self { mount, stubs: Vec::new(), scratch, overlay };
         if let Err(failure) = make_cwd(root.mount.as_fd(), spec) {
             root.clean();
             return Err(failure);
@@ -74,11 +82,15 @@ impl Root {
 
     /// Removes every trace but the changes.
     pub(super) fn clean(self) {
-        let Self { mount, stubs, scratch, work } = self;
+        let Self { mount, stubs, scratch, overlay } = self;
         stubs::remove(stubs);
         drop(mount);
         // Scratch directories are removed by the caller too: what fails here is only late.
-        if let Some(work) = work {
+        if let Some(Changes { work, lent }) = overlay {
+            for folder in lent {
+                // Most were never copied up, and what holds something stays.
+                let _kept = fs::remove_dir(folder);
+            }
             let _late = fs::remove_dir_all(work.join("work"));
             let _late = fs::remove_dir_all(work.join("index"));
         }
@@ -129,6 +141,23 @@ fn places(spec: &RunSpec) -> Vec<(PathBuf, Kind)> {
 /// Returns whether a target lies in one of the container's own file systems.
 pub(super) fn is_covered(target: &Path) -> bool {
     ["/proc", "/dev", "/sys"].iter().any(|own| target.starts_with(own) && target != Path::new(own))
+}
+
+/// Where in the upper directory the places appear if the run changes something about them. Empty
+/// ones are removed like any other place: `pip` makes and removes a file beside its cache, say.
+fn lent(lower: &[PathBuf], upper: &Path, places: &[(PathBuf, Kind)]) -> Vec<PathBuf> {
+    let mut lent = Vec::new();
+    for (path, _) in places {
+        let path = path.strip_prefix("/").unwrap_or(path);
+        let missing = |part: &&Path| {
+            let in_tree = |it: &PathBuf| it.join(part).symlink_metadata().is_ok();
+            !part.as_os_str().is_empty() && !lower.iter().any(in_tree)
+        };
+        lent.extend(path.ancestors().take_while(missing).map(|part| upper.join(part)));
+    }
+    lent.sort_by(|one, two| two.cmp(one));
+    lent.dedup();
+    lent
 }
 
 fn bottom_layer(scratch: &Path, places: &[(PathBuf, Kind)]) -> std::io::Result<PathBuf> {

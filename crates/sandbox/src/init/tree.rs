@@ -106,8 +106,8 @@ fn mount_proc(root: BorrowedFd<'_>) -> Result<(), Failure> {
 }
 
 fn mount_dev(root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Errno> {
-    let flags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
-    let dev = make("tmpfs", &[("mode", "0755"), ("size", "65536k")], flags)?;
+    let nosuid = MountAttrFlags::MOUNT_ATTR_NOSUID;
+    let dev = make("tmpfs", &[("mode", "0755"), ("size", "65536k")], nosuid)?;
     attach(root, &dev, Path::new("/dev"))?;
     for name in ["full", "null", "random", "tty", "urandom", "zero"] {
         let path = Path::new("/dev").join(name);
@@ -119,11 +119,13 @@ fn mount_dev(root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Errno> {
         ("stdin", "/proc/self/fd/0"),
         ("stdout", "/proc/self/fd/1"),
         ("stderr", "/proc/self/fd/2"),
-        ("core", "/proc/kcore"),
         ("ptmx", "pts/ptmx"),
     ];
     for (name, target) in links {
         symlinkat(target, &dev, name)?;
+    }
+    if find(root, Path::new("/proc/kcore")).is_ok() {
+        symlinkat("/proc/kcore", &dev, "core")?;
     }
     for name in ["pts", "shm", "mqueue"] {
         mkdirat(&dev, name, Mode::from_raw_mode(0o755))?;
@@ -132,7 +134,7 @@ fn mount_dev(root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Errno> {
     if spec.privilege != Privilege::SingleId {
         pts.push(("gid", "5"));
     }
-    let quiet = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+    let quiet = nosuid.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
     attach(root, &make("devpts", &pts, quiet)?, Path::new("/dev/pts"))?;
     let size = spec.shm_size.to_string();
     let shm = make("tmpfs", &[("mode", "1777"), ("size", &size)], INERT)?;

@@ -76,9 +76,16 @@ fn empty_set() -> libc::sigset_t {
 
 /// Gives every signal its default action and unblocks all, as a fresh program expects.
 pub(crate) fn reset_signals() {
+    // The kernel's structure, whatever its fields are called: all zeroes are SIG_DFL and no flags.
+    let default = [0_u64; 4];
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL runs no code of ours; the two signals that refuse it are left as they are.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // Not by way of the C library, which keeps two signals to itself, and ignores them in what it
+        // spawns. SIGKILL and SIGSTOP refuse it.
+        // SAFETY: the array is as long as the largest of the structures, and the old one is not asked for.
+        unsafe {
+            let none = std::ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, 8);
+        }
     }
     let set = empty_set();
     // SAFETY: `set` is initialised and the old mask is not asked for.
