@@ -31,12 +31,17 @@ fn missing_directories(
     (uid, gid): (u32, u32),
     now: i64,
 ) -> Result<Vec<Change>, StepError> {
+    let written = path;
     let path = tree.resolve(path.as_bytes())?;
     let mut changes: Vec<Change> = Vec::new();
     let mut parent: &[u8] = b"";
     for end in ends(&path) {
         let here = &path[..end];
-        if tree.get(here).is_some() {
+        if let Some(node) = tree.get(here) {
+            if !matches!(node.entry.kind, Kind::Directory { .. }) {
+                let existing = format!("/{}", here.escape_ascii());
+                return Err(StepError::NoDirectory { path: written.to_owned(), existing });
+            }
             parent = here;
             continue;
         }
