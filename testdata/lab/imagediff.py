@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -169,8 +170,14 @@ def comparable(config):
     return config
 
 
+def exposed(line):
+    """BuildKit wrote `EXPOSE map[80/tcp:{}]` once and writes `EXPOSE [80/tcp]` now: the same for us."""
+    ports = re.fullmatch(r"EXPOSE (?:map)?\[(.*)\]", line)
+    return f"EXPOSE {sorted(set(ports[1].replace(':{}', '').split()))}" if ports else line
+
+
 def history(config):
-    return [(entry.get("created_by", ""), bool(entry.get("empty_layer"))) for entry in config.get("history", [])]
+    return [(exposed(entry.get("created_by", "")), bool(entry.get("empty_layer"))) for entry in config.get("history", [])]
 
 
 def compare(a, b, times):

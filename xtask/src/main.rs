@@ -1,9 +1,10 @@
 //! Development tasks: `cargo xtask demo` and `cargo xtask test`, the two commands of the README,
-//! `cargo xtask seeds` and `faults`, the whole of matrices that `test` takes a part of, and
-//! `cargo xtask bench`, the comparison with other tools.
+//! `cargo xtask seeds`, `differential` and `faults`, the whole of matrices that `test` takes a part
+//! of, and `cargo xtask bench`, the comparison with other tools.
 
 mod bench;
 mod demo;
+mod differential;
 mod faults;
 mod packages;
 mod seeds;
@@ -20,10 +21,11 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         ["demo"] => demo::run(),
         ["test"] => test::run(),
+        ["differential", options @ ..] => differential::run(options),
         ["faults"] => faults::run(),
         ["bench", options @ ..] => bench::run(options),
         ["seeds", options @ ..] => seeds::run(options),
-        _ => Err("usage: cargo xtask demo|test|bench|seeds|faults".to_owned()),
+        _ => Err("usage: cargo xtask demo|test|bench|seeds|differential|faults".to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,11 +11,10 @@ mod table;
 
 use crate::{
     packages::install,
-    shell::{is_root, run_with, say},
+    shell::{is_root, say, strake_for_tests},
 };
 use build::Builder;
 use lab::Lab;
-use std::path::PathBuf;
 use table::Table;
 
 /// What to check.
@@ -66,7 +65,7 @@ fn matrix(options: Options<'_>) -> Result<(), String> {
     if options.reference {
         install(&[("mmdebstrap", "mmdebstrap")])?;
     }
-    let strake = strake()?;
+    let strake = strake_for_tests()?;
     let lab = Lab::start(options.reference)?;
     let builder = Builder::new(strake, &lab)?;
     let mut table = Table::default();
@@ -93,11 +92,3 @@ const PROGRAMS: &[crate::packages::Needed] = &[
     ("docker", "docker.io"),
     ("docker-registry", "docker-registry"),
 ];
-
-fn strake() -> Result<PathBuf, String> {
-    let none: [(&str, &str); 0] = [];
-    run_with("cargo", &["build", "--quiet", "--package", "strake-cli"], &none)?;
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| crate::shell::root().join("target"), PathBuf::from);
-    Ok(target.join("debug/strake"))
-}

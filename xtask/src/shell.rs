@@ -66,3 +66,10 @@ pub(crate) fn strake() -> Result<PathBuf, String> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
     Ok(target.join(host).join("release/strake"))
 }
+
+/// Builds strake as tests do and returns its path.
+pub(crate) fn strake_for_tests() -> Result<PathBuf, String> {
+    run("cargo", &["build", "--quiet", "--package", "strake-cli"])?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
+    Ok(target.join("debug/strake"))
+}

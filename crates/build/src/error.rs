@@ -34,7 +34,7 @@ pub enum StepError {
     Exit {
         /// The command.
         command: String,
-        /// `exit code: 1` or `exit code: 137 (signal: 9)`.
+        /// `exit code: 1` or `signal: 9`.
         status: String,
         /// The code to give on, 128 and more for signals.
         code: i32,
@@ -135,14 +135,6 @@ pub enum StepError {
     /// A path that cannot be followed.
     #[error(transparent)]
     Resolve(#[from] strake_layer::ResolveError),
-    /// WORKDIR names what is no directory, or something below it.
-    #[error("{path} cannot be made: {existing} is not a directory")]
-    NoDirectory {
-        /// As WORKDIR has it.
-        path: String,
-        /// What is in the way.
-        existing: String,
-    },
     /// The root file system.
     #[error(transparent)]
     Root(#[from] strake_rootfs::RootError),

@@ -27,7 +27,7 @@ pub use select::{Selection, select};
 pub use source::SourceTree;
 
 /// A path as text for people: bytes that are not UTF-8 are escaped.
-fn shown(path: &[u8]) -> String {
+pub(crate) fn shown(path: &[u8]) -> String {
     strake_layer::EntryName(path.to_vec()).to_string()
 }
 

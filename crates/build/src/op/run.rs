@@ -78,6 +78,7 @@ pub(super) fn run(
     let root_dir = dir.path().join("root");
     let scratch = dir.path().join("scratch");
     fs_err::create_dir(&root_dir)?;
+    fs_err::create_dir(&scratch)?;
     let root = Root::prepare(Prepare {
         lowers: &lowers,
         tree: &tree,
@@ -86,10 +87,9 @@ pub(super) fn run(
         overlay: bench.overlay(),
     })?;
     let mounted = mounts::prepare(engine, op, dir.path())?;
-    fs_err::create_dir(&scratch)?;
-    let began = file_clock(&scratch)?.min((bench.clock)());
     let given = Given { op, user: &user, mounted: &mounted, devices: &devices, scratch };
     let spec = spec(engine, given, root.spec(), special_owners(&tree, &bench.privilege));
+    let began = (bench.clock)();
     let owners = process(engine, at, &spec).map_err(|error| {
         let attempt = Attempt {
             program: op.argv.first().map_or("", String::as_str),
@@ -107,13 +107,6 @@ pub(super) fn run(
     let changes = root.changes(&owners)?;
     let snapshot = root.into_snapshot()?;
     Ok(Made { changes, snapshot, guard: Some(dir), window: (began, ended) })
-}
-
-/// The time that the kernel gives to files, which is a few milliseconds behind its clock: that of a
-/// folder just made.
-fn file_clock(made: &std::path::Path) -> std::io::Result<i64> {
-    use std::os::unix::fs::MetadataExt;
-    Ok(fs_err::metadata(made)?.mtime())
 }
 
 /// Whether `--allow` grants what the RUN asks for.
@@ -237,10 +230,7 @@ fn process(engine: &Engine<'_>, at: At<'_>, spec: &RunSpec) -> Result<Vec<Owner>
     let (status, code) = match outcome.status {
         ExitStatus::Code(0) => return Ok(outcome.owners),
         ExitStatus::Code(code) => (format!("exit code: {code}"), code),
-        ExitStatus::Signal(signal) => {
-            let code = 128 + signal;
-            (format!("exit code: {code} (signal: {signal})"), code)
-        }
+        ExitStatus::Signal(signal) => (format!("signal: {signal}"), 128 + signal),
     };
     Err(StepError::Exit {
         command: spec.argv.iter().map(|it| it.to_string_lossy()).collect::<Vec<_>>().join(" "),

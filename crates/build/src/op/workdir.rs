@@ -1,7 +1,13 @@
 //! WORKDIR: makes the directory and its parents.
 
 use super::Made;
-use crate::{StepError, engine::Engine, materialise, state::State};
+use crate::{
+    StepError,
+    copy::{CopyError, shown},
+    engine::Engine,
+    materialise,
+    state::State,
+};
 use std::collections::BTreeMap;
 use strake_layer::{Body, Change, Entry, Kind, Tree};
 use strake_plan::WorkdirOp;
@@ -31,7 +37,6 @@ fn missing_directories(
     (uid, gid): (u32, u32),
     now: i64,
 ) -> Result<Vec<Change>, StepError> {
-    let written = path;
     let path = tree.resolve(path.as_bytes())?;
     let mut changes: Vec<Change> = Vec::new();
     let mut parent: &[u8] = b"";
@@ -39,8 +44,7 @@ fn missing_directories(
         let here = &path[..end];
         if let Some(node) = tree.get(here) {
             if !matches!(node.entry.kind, Kind::Directory { .. }) {
-                let existing = format!("/{}", here.escape_ascii());
-                return Err(StepError::NoDirectory { path: written.to_owned(), existing });
+                return Err(CopyError::NotADirectory { path: shown(here) }.into());
             }
             parent = here;
             continue;

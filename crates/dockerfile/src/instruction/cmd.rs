@@ -17,7 +17,7 @@ pub(super) const FLAGS: &[Flag<Cmd>] = &[];
 
 impl Cmd {
     pub(super) fn parse(written: &Written, problems: &mut Vec<Diagnostic>) -> Outcome<Cmd> {
-        written.one_word("a command; `CMD []` takes an inherited one away")?;
+        written.warn_of_no_command("`CMD []` takes an inherited one away", problems);
         let mut cmd = Cmd { command: Command::parse(written, &written.arguments, problems)? };
         flag::apply(FLAGS, &mut cmd, &written.flags, "CMD", problems);
         Ok(cmd)

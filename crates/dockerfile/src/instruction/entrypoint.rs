@@ -17,7 +17,7 @@ pub(super) const FLAGS: &[Flag<Entrypoint>] = &[];
 
 impl Entrypoint {
     pub(super) fn parse(written: &Written, problems: &mut Vec<Diagnostic>) -> Outcome<Entrypoint> {
-        written.one_word("a command; `ENTRYPOINT []` takes an inherited one away")?;
+        written.warn_of_no_command("`ENTRYPOINT []` takes an inherited one away", problems);
         let mut entrypoint =
             Entrypoint { command: Command::parse(written, &written.arguments, problems)? };
         flag::apply(FLAGS, &mut entrypoint, &written.flags, "ENTRYPOINT", problems);

@@ -5,7 +5,6 @@ use crate::flag::{self, Flag};
 use crate::lex::{Word, split_spaces};
 use crate::lower::{Made, Scope};
 use crate::problem::{Outcome, error_hint};
-use std::collections::BTreeSet;
 use strake_diag::Diagnostic;
 
 /// EXPOSE.
@@ -30,7 +29,7 @@ impl Expose {
 
     pub(super) fn lower(&self, scope: &mut Scope<'_>) -> Outcome<Option<Made>> {
         let Expose { ports } = self;
-        let mut all = BTreeSet::new();
+        let mut all = Vec::new();
         for word in ports {
             for port in scope.expand_words(word)? {
                 all.extend(parse_port(&port).ok_or_else(|| {
@@ -40,11 +39,11 @@ impl Expose {
                 })?);
             }
         }
-        let text: Vec<String> = all.iter().map(|it| format!("{it}:{{}}")).collect();
+        let text = format!("EXPOSE [{}]", all.join(" "));
         for port in all {
             scope.config.exposed_ports.insert(port, serde_json::json!({}));
         }
-        Ok(Some(Made::config(format!("EXPOSE map[{}]", text.join(" ")))))
+        Ok(Some(Made::config(text)))
     }
 }
 

@@ -111,6 +111,14 @@ impl Written {
         Ok(Word { text: self.arguments.text.clone(), span: self.arguments.whole() })
     }
 
+    /// Warns that there is no command: the shell form of nothing, as Docker has it.
+    pub(crate) fn warn_of_no_command(&self, hint: &str, problems: &mut Vec<Diagnostic>) {
+        if self.arguments.text.is_empty() {
+            let message = format!("{} has no command: the shell gets nothing to do", self.name());
+            problems.push(Diagnostic::warning("no-command", self.span, message).hint(hint));
+        }
+    }
+
     /// `KEYWORD needs what`.
     pub(crate) fn missing(&self, what: &str) -> Box<Diagnostic> {
         error("missing-argument", self.span, format!("{} needs {what}", self.name()))

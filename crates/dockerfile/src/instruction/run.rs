@@ -80,7 +80,7 @@ pub(super) const FLAGS: &[Flag<Run>] = &[
 
 impl Run {
     pub(super) fn parse(written: &Written, problems: &mut Vec<Diagnostic>) -> Outcome<Run> {
-        written.one_word("a command")?;
+        written.warn_of_no_command("write a command, or leave the line out", problems);
         let command = Command::parse(written, &written.arguments, problems)?;
         if matches!(&command, Command::Exec { words, .. } if words.is_empty()) {
             return Err(written.missing("a command"));

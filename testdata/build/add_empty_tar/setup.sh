@@ -1,0 +1,1 @@
+head -c 10240 /dev/zero >e.tar

@@ -1,0 +1,1 @@
+gzip -nc a.txt >a.gz

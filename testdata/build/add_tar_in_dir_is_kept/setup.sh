@@ -1,0 +1,1 @@
+tar -cf d/t.tar d/x

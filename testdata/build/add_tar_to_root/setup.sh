@@ -1,0 +1,4 @@
+mkdir -p t/opt/tool
+echo 1 >t/opt/tool/f
+tar -cf t.tar -C t opt
+rm -r t

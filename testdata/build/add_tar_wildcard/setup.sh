@@ -1,0 +1,5 @@
+mkdir t
+echo 1 >t/in
+tar -cf t.tar -C t .
+tar -cf u.tar -C t .
+rm -r t

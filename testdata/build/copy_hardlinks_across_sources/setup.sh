@@ -1,0 +1,2 @@
+mkdir h2
+ln h/a h2/b

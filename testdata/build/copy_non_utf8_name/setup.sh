@@ -1,0 +1,1 @@
+printf x >"n/$(printf 'caf\351')"

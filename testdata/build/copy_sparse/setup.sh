@@ -1,0 +1,2 @@
+truncate -s 3M big
+printf end >>big
