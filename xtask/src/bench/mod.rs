@@ -1,11 +1,15 @@
 //! `cargo xtask bench`: strake beside what Debian offers, over growing workloads.
 //!
-//! Each cell is the median of several runs of one whole command, measured by `time`; the tools take
-//! turns, so that what else the machine does meets all of them. Only the ratios mean anything elsewhere.
+//! Each cell is the median of several runs of one whole command; the tools take turns, so that what
+//! else the machine does meets all of them. Only the ratios mean anything elsewhere.
 
+mod digests;
+mod goals;
+mod lab;
+mod measure;
 mod plot;
 mod report;
-mod tools;
+mod round;
 mod trees;
 mod workloads;
 
@@ -14,44 +18,37 @@ use crate::{
     shell::{say, strake},
 };
 use fs_err as fs;
+use measure::{Cost, Meter};
 use std::path::PathBuf;
 
 /// What the command line says.
-pub(super) struct Options {
+struct Options {
     /// The binary; built where it is not given.
     strake: Option<PathBuf>,
-    /// Where trees, stores and outputs are put.
-    folder: PathBuf,
+    /// Where trees, stores and outputs are put, and where nothing is left.
+    scratch: PathBuf,
     /// How often each command is run.
     runs: usize,
     /// The largest size of each workload is divided by this.
     divide: u64,
-    /// Names of workloads; all where there are none.
+    /// Names of workloads, or `digests`; all where there are none.
     only: Vec<String>,
-}
-
-/// One run of one command.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Cost {
-    pub(super) wall: f64,
-    /// User and system time.
-    pub(super) processor: f64,
-    /// Largest resident set, in MB.
-    pub(super) memory: f64,
+    /// Where the results are written, in the checkout.
+    results: String,
 }
 
 /// What a tool took for a task of some size.
 #[derive(Debug)]
-pub(super) struct Cell {
-    pub(super) workload: &'static str,
-    pub(super) size: u64,
-    pub(super) task: &'static str,
-    pub(super) tool: &'static str,
-    pub(super) cost: Cost,
+struct Cell {
+    workload: &'static str,
+    size: u64,
+    task: &'static str,
+    tool: &'static str,
+    cost: Cost,
 }
 
-pub(super) const USAGE: &str = "cargo xtask bench [--strake FILE] [--folder DIR] [--runs N] \
-    [--divide N] [WORKLOAD..]";
+const USAGE: &str = "cargo xtask bench [--strake FILE] [--scratch DIR] [--runs N] [--divide N] \
+    [--results DIR] [WORKLOAD..|digests]";
 
 pub(super) fn run(words: &[&str]) -> Result<(), String> {
     let options = options(words)?;
@@ -59,41 +56,63 @@ pub(super) fn run(words: &[&str]) -> Result<(), String> {
         ("time", "time"),
         ("pigz", "pigz"),
         ("zstd", "zstd"),
+        ("curl", "curl"),
         ("buildah", "buildah"),
         ("busybox", "busybox-static"),
+        ("dockerd", "docker.io"),
+        ("docker-registry", "docker-registry"),
     ])?;
     let binary = match &options.strake {
         Some(binary) => fs::canonicalize(binary).map_err(|error| error.to_string())?,
         None => strake()?,
     };
-    let bench = tools::Bench::new(binary, &options)?;
+    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|it| it == name);
+    fs::create_dir_all(&options.scratch).map_err(|error| error.to_string())?;
+    let scratch = fs::canonicalize(&options.scratch).map_err(|error| error.to_string())?;
+    let bench = bench(binary, scratch.clone(), options.runs)?;
     let mut cells = Vec::new();
-    for workload in workloads::ALL {
-        if options.only.is_empty() || options.only.iter().any(|it| it == workload.name) {
-            say(&format!("== {}: {}", workload.name, workload.about));
-            cells.extend(bench.workload(workload)?);
-        }
+    for workload in workloads::ALL.iter().filter(|it| wanted(it.name)) {
+        say(&format!("== {}: {}", workload.name, workload.about));
+        cells.extend(bench.workload(workload, options.divide)?);
     }
-    report::write(&bench, &cells)
+    let digests =
+        if wanted("digests") { digests::lines(&bench, options.divide)? } else { Vec::new() };
+    report::write(&bench, &cells, &digests, &options.results)?;
+    drop(bench);
+    fs::remove_dir_all(scratch).map_err(|error| error.to_string())
+}
+
+fn bench(strake: PathBuf, folder: PathBuf, runs: usize) -> Result<round::Bench, String> {
+    Ok(round::Bench {
+        strake,
+        runs,
+        threads: std::thread::available_parallelism().map_or(1, usize::from).to_string(),
+        registry: lab::Registry::start(&folder)?,
+        engine: lab::Engine::start(&folder)?,
+        meter: Meter { report: folder.join("time"), log: folder.join("log") },
+        folder,
+    })
 }
 
 fn options(words: &[&str]) -> Result<Options, String> {
     let mut options = Options {
         strake: None,
-        folder: PathBuf::from("/var/tmp/strake-bench"),
+        scratch: PathBuf::from("/var/tmp/strake-bench"),
         runs: 3,
         divide: 1,
         only: Vec::new(),
+        results: String::from("benches/results"),
     };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} wants a value; {USAGE}"));
         match *word {
             "--strake" => options.strake = Some(PathBuf::from(value()?)),
-            "--folder" => options.folder = PathBuf::from(value()?),
+            "--scratch" => options.scratch = PathBuf::from(value()?),
+            "--results" => options.results = (*value()?).to_owned(),
             "--runs" => options.runs = number(value()?)?.max(1),
             "--divide" => options.divide = number(value()?)?.max(1) as u64,
-            name if workloads::ALL.iter().any(|it| it.name == name) => {
+            name if name == "digests" || workloads::ALL.iter().any(|it| it.name == name) => {
                 options.only.push(name.to_owned());
             }
             other => return Err(format!("no workload `{other}`; {USAGE}")),

@@ -12,11 +12,11 @@ const COLOURS: [&str; 8] =
 /// A line for each tool and task, both axes logarithmic: what grows linearly rises at 45 degrees.
 pub(super) fn svg(title: &str, unit: &str, cells: &[&Cell]) -> String {
     let x = Axis::new(cells.iter().map(|it| it.size as f64), MARGIN, WIDTH - MARGIN);
-    let y = Axis::new(cells.iter().map(|it| it.cost.wall.max(0.01)), HEIGHT - MARGIN, MARGIN);
+    let y = Axis::new(cells.iter().map(|it| it.cost.wall.max(0.001)), HEIGHT - MARGIN, MARGIN);
     let mut lines: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
     for cell in cells {
         let name = format!("{}, {}", cell.tool, cell.task);
-        let point = (x.place(cell.size as f64), y.place(cell.cost.wall.max(0.01)));
+        let point = (x.place(cell.size as f64), y.place(cell.cost.wall.max(0.001)));
         match lines.iter_mut().find(|it| it.0 == name) {
             Some((_, points)) => points.push(point),
             None => lines.push((name, vec![point])),
@@ -107,8 +107,8 @@ impl Axis {
 
     /// Powers of ten with their double and fivefold, within the axis.
     fn marks(&self) -> Vec<f64> {
-        let steps = (-2..7).flat_map(|power| [1.0, 2.0, 5.0].map(|it| it * 10f64.powi(power)));
-        let rounded = steps.map(|it| (it * 100.0).round() / 100.0);
+        let steps = (-3..7).flat_map(|power| [1.0, 2.0, 5.0].map(|it| it * 10f64.powi(power)));
+        let rounded = steps.map(|it| (it * 1000.0).round() / 1000.0);
         rounded.filter(|it| (self.low..=self.high).contains(it)).collect()
     }
 }

@@ -1,68 +1,140 @@
 //! The table of medians and ratios, and the plots.
 
-use super::{Cell, plot, tools::Bench, workloads};
+use super::{
+    Cell, goals,
+    lab::CLIENT,
+    plot,
+    round::Bench,
+    workloads::{self, Workload},
+};
 use crate::shell::{output, root, say};
 use fs_err as fs;
 use std::fmt::Write as _;
 
-/// Writes `benches/results.md` and a plot for each workload.
-pub(super) fn write(bench: &Bench, cells: &[Cell]) -> Result<(), String> {
-    let folder = root().join("benches");
-    let text = table(bench, cells)?;
-    fs::create_dir_all(folder.join("plots")).map_err(|error| error.to_string())?;
-    fs::write(folder.join("results.md"), &text).map_err(|error| error.to_string())?;
+/// Writes `README.md` and a plot for each workload into a folder of the checkout.
+pub(super) fn write(
+    bench: &Bench,
+    cells: &[Cell],
+    digests: &[String],
+    folder: &str,
+) -> Result<(), String> {
+    let folder = root().join(folder);
+    let failed = |error: std::io::Error| error.to_string();
+    let mut text = head(bench, cells)?;
+    if !digests.is_empty() {
+        text.push_str(
+            "\n## Equal bytes\n\nThe archive of the largest `files` with `SOURCE_DATE_EPOCH`, cold \
+             with 1, 2, 4 and 16 threads, warm, and changed and changed back.\n\n\
+             | compression | sha256 | equal |\n|---|---|---|\n",
+        );
+        digests.iter().for_each(|it| put(&mut text, format_args!("{it}\n")));
+    }
+    fs::create_dir_all(&folder).map_err(failed)?;
     for workload in workloads::ALL {
         let cells: Vec<&Cell> = cells.iter().filter(|it| it.workload == workload.name).collect();
         if !cells.is_empty() {
+            text.push_str(&table(workload, &cells));
             let svg = plot::svg(workload.about, workload.unit, &cells);
-            let path = folder.join(format!("plots/{}.svg", workload.name));
-            fs::write(path, svg).map_err(|error| error.to_string())?;
+            fs::write(folder.join(format!("{}.svg", workload.name)), svg).map_err(failed)?;
         }
     }
+    fs::write(folder.join("README.md"), &text).map_err(failed)?;
     say(&text);
     Ok(())
 }
 
-fn table(bench: &Bench, cells: &[Cell]) -> Result<String, String> {
-    let commit = output("git", &["rev-parse", "--short", "HEAD"])?;
+fn head(bench: &Bench, cells: &[Cell]) -> Result<String, String> {
+    let commit = output("git", &["rev-parse", "--short=12", "HEAD"])?;
+    let changed = output("git", &["status", "--porcelain", "--untracked-files=no"])?;
+    let changed = if changed.trim().is_empty() { "" } else { ", with changes" };
     let mut text = format!(
-        "# Results\n\nWritten by `cargo xtask bench` at {}, medians of {} runs (buildah's large sizes: \
-         one). A ratio is what the tool takes for what strake takes for the same task.\n\n",
+        "# Results\n\nWritten by `cargo xtask bench` at commit {}{changed}; medians of {} runs \
+         (the slow tools' large sizes: one). Files are in the page cache. A ratio is what the tool \
+         takes for what strake takes for the same task; only ratios mean anything elsewhere.\n\n",
         commit.trim(),
         bench.runs
     );
-    for version in bench.versions() {
-        put(&mut text, format_args!("- {version}\n"));
-    }
-    for workload in workloads::ALL {
-        let cells: Vec<&Cell> = cells.iter().filter(|it| it.workload == workload.name).collect();
-        if cells.is_empty() {
-            continue;
-        }
-        put(
-            &mut text,
-            format_args!(
-                "\n## {}\n\n{}.\n\n![{}](plots/{}.svg)\n\n\
-             | {} | task | tool | seconds | processor seconds | MB | ratio |\n\
-             |---|---|---|---|---|---|---|\n",
-                workload.name, workload.about, workload.name, workload.name, workload.unit
-            ),
-        );
-        for cell in &cells {
-            let Cell { size, task, tool, cost, .. } = cell;
-            let same = |it: &&&Cell| (it.size, it.task, it.tool) == (*size, *task, "strake");
-            let ours = cells.iter().find(same).map(|it| it.cost.wall.max(0.01));
-            let ratio = ours.map_or(String::new(), |it| format!("{:.1}", cost.wall / it));
+    versions(bench).iter().for_each(|it| put(&mut text, format_args!("- {it}\n")));
+    text.push_str("\n## Goals\n\n| what | wanted | measured | kept |\n|---|---|---|---|\n");
+    goals::lines(cells).iter().for_each(|it| put(&mut text, format_args!("{it}\n")));
+    Ok(text)
+}
+
+fn table(workload: &Workload, cells: &[&Cell]) -> String {
+    let Workload { name, about, unit, .. } = workload;
+    let mut text = format!("\n## {name}\n\n{about}.\n\n![{name}]({name}.svg)\n\n");
+    for task in ["cold", "unchanged"] {
+        if let Some(exponent) = goals::growth(cells, task) {
             put(
                 &mut text,
                 format_args!(
-                    "| {size} | {task} | {tool} | {:.2} | {:.2} | {:.0} | {ratio} |\n",
-                    cost.wall, cost.processor, cost.memory
+                    "strake's time, {task}, grows with at most the power {exponent:.2} of the size.\n"
                 ),
             );
         }
     }
-    Ok(text)
+    put(
+        &mut text,
+        format_args!(
+            "\n| {unit} | task | tool | seconds | processor seconds | MB | ratio |\n\
+             |---|---|---|---|---|---|---|\n"
+        ),
+    );
+    for cell in cells {
+        let Cell { size, task, tool, cost, .. } = cell;
+        let same = |it: &&&Cell| (it.size, it.task, it.tool) == (*size, *task, "strake");
+        let ours = cells.iter().find(same).filter(|_| *tool != "strake");
+        let ratio = ours.map_or(String::new(), |it| format!("{:.1}", cost.wall / it.cost.wall));
+        put(
+            &mut text,
+            format_args!(
+                "| {size} | {task} | {tool} | {:.3} | {} | {} | {ratio} |\n",
+                cost.wall,
+                known(cost.processor, 2),
+                known(cost.memory, 0)
+            ),
+        );
+    }
+    text
+}
+
+fn known(number: f64, digits: usize) -> String {
+    if number.is_nan() { String::from("-") } else { format!("{number:.digits$}") }
+}
+
+/// The versions of everything that was compared, and of the Go that made it.
+fn versions(bench: &Bench) -> Vec<String> {
+    let of = |program: &str, args: &[&str]| {
+        let text = output(program, args).unwrap_or_default();
+        text.lines().find(|it| !it.trim().is_empty()).unwrap_or("unknown").trim().to_owned()
+    };
+    let field = |program: &str, args: &[&str], name: &str| {
+        let text = output(program, args).unwrap_or_default();
+        let line = text.lines().find_map(|it| it.trim().strip_prefix(name));
+        line.map_or("unknown", str::trim).to_owned()
+    };
+    let strake = bench.strake.to_string_lossy();
+    let engine = ["-H", &bench.engine.host, "version", "--format"];
+    let engine = |what: &str| of(CLIENT, &[&engine[..], &[what]].concat());
+    vec![
+        of(&strake, &["--version"]),
+        format!(
+            "{}, made by {}",
+            of("buildah", &["--version"]),
+            field("buildah", &["version"], "Go Version:")
+        ),
+        format!(
+            "docker.io {}, made by {}; its BuildKit is of that time",
+            engine("{{.Server.Version}}"),
+            engine("{{.Server.GoVersion}}")
+        ),
+        of("docker-registry", &["--version"]),
+        of("pigz", &["--version"]),
+        of("zstd", &["--version"]),
+        of("sha256sum", &["--version"]),
+        of("curl", &["--version"]),
+        format!("{}, {} threads", of("uname", &["-sr"]), bench.threads),
+    ]
 }
 
 fn put(out: &mut String, text: std::fmt::Arguments<'_>) {

@@ -1,7 +1,7 @@
-//! Contexts to build, the same in every run: files of source text, of the sizes that npm packages have.
+//! Contexts to build, the same in every run and at every commit: files of made-up source text, of the
+//! sizes that npm packages have.
 
 use super::workloads::Kind;
-use crate::shell::root;
 use fs_err as fs;
 use std::{
     fmt::Write as _,
@@ -9,13 +9,15 @@ use std::{
     path::Path,
 };
 
+const WRITES: &str = "writing to a string";
+
 /// Numbers that are the same in every run.
 struct Numbers(u64);
 
 impl Numbers {
     fn next(&mut self, below: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
-        (self.0 >> 33) as usize % below
+        (self.0 >> 32) as usize % below
     }
 }
 
@@ -26,11 +28,11 @@ pub(super) fn make(folder: &Path, kind: Kind, size: u64) -> io::Result<()> {
     let mut numbers = Numbers(count as u64);
     let mut dockerfile = String::from("FROM scratch\nCOPY . /app\n");
     match kind {
-        Kind::Files => files(folder, count, &corpus()?, &mut numbers)?,
-        Kind::Large => large(folder, count << 20, &corpus()?, &mut numbers)?,
+        Kind::Files => files(folder, count, &corpus(), &mut numbers)?,
+        Kind::Large => large(folder, count << 20, &corpus(), &mut numbers)?,
         Kind::Ignored => {
             files(&folder.join("node_modules"), count, b"x", &mut numbers)?;
-            files(&folder.join("src"), 20, &corpus()?, &mut numbers)?;
+            files(&folder.join("src"), 20, &corpus(), &mut numbers)?;
             fs::write(folder.join(".dockerignore"), "node_modules\n")?;
         }
         Kind::Stages => {
@@ -47,8 +49,22 @@ pub(super) fn make(folder: &Path, kind: Kind, size: u64) -> io::Result<()> {
             fs::write(folder.join("file"), "text\n")?;
             for at in 0..count / 2 {
                 write!(dockerfile, "ENV NAME_{at}=value_{at}\nLABEL label.{at}=\"$NAME_{at}\"\n")
-                    .expect("writing to a string");
+                    .expect(WRITES);
             }
+        }
+        Kind::App => dockerfile = app(folder, count, &mut numbers)?,
+        Kind::Base => {
+            fs::copy("/bin/busybox", folder.join("busybox"))?;
+            dockerfile = String::from("FROM scratch\nCOPY busybox /bin/busybox\n");
+            // In layers, as bases are; 8 KB a file.
+            for part in 0..4 {
+                let files_of_part = count * 32;
+                files(&folder.join(format!("part{part}")), files_of_part, &corpus(), &mut numbers)?;
+                writeln!(dockerfile, "COPY part{part} /usr/part{part}").expect(WRITES);
+            }
+        }
+        Kind::Push => {
+            noise(&folder.join("noise"), count << 20, &mut numbers)?;
         }
         Kind::Runs => {
             fs::copy("/bin/busybox", folder.join("busybox"))?;
@@ -58,11 +74,39 @@ pub(super) fn make(folder: &Path, kind: Kind, size: u64) -> io::Result<()> {
                     dockerfile,
                     "RUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo {at} > /n{at}\"]"
                 )
-                .expect("writing to a string");
+                .expect(WRITES);
             }
         }
     }
     fs::write(folder.join("Dockerfile"), dockerfile)
+}
+
+/// A Node application: dependencies in a RUN, then its sources.
+fn app(folder: &Path, count: usize, numbers: &mut Numbers) -> io::Result<String> {
+    fs::copy("/bin/busybox", folder.join("busybox"))?;
+    fs::write(folder.join("package.json"), "{ \"name\": \"app\" }\n")?;
+    files(&folder.join("src"), count, &corpus(), numbers)?;
+    let lines = [
+        "FROM scratch",
+        "COPY busybox /bin/busybox",
+        "ENV NODE_ENV=production",
+        "WORKDIR /app",
+        "COPY package.json ./",
+        "RUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo done > installed\"]",
+        "COPY src ./src",
+        "EXPOSE 3000",
+        "CMD [\"/bin/busybox\", \"true\"]",
+    ];
+    Ok(lines.join("\n") + "\n")
+}
+
+/// Bytes that do not compress.
+fn noise(path: &Path, bytes: usize, numbers: &mut Numbers) -> io::Result<()> {
+    let mut file = BufWriter::new(fs::File::create(path)?);
+    for _ in 0..bytes / 4 {
+        file.write_all(&u32::try_from(numbers.next(1 << 32)).expect("32 bits").to_le_bytes())?;
+    }
+    file.flush()
 }
 
 /// A file in about four is tiny, one in a hundred is large; 8 KB on average.
@@ -105,27 +149,30 @@ fn large(folder: &Path, bytes: usize, corpus: &[u8], numbers: &mut Numbers) -> i
     Ok(())
 }
 
-/// The sources of this program.
-fn corpus() -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    for part in ["crates", "xtask"] {
-        gather(&root().join(part), &mut text)?;
+/// Text of words and signs, some frequent and most rare, that gzip makes a quarter of.
+fn corpus() -> Vec<u8> {
+    let mut numbers = Numbers(7);
+    let words: Vec<String> = (0..6000)
+        .map(|_| {
+            let length = 2 + numbers.next(9);
+            let letters =
+                (0..length).map(|_| char::from(b"etaoinsrhldcumfpgwybvk"[numbers.next(22)]));
+            letters.collect()
+        })
+        .collect();
+    let signs =
+        ["(", ");\n    ", " = ", ".", ", ", " {\n        ", "}\n", " => ", "\n// ", "['", "']"];
+    let mut text = Vec::with_capacity(4 << 20);
+    while text.len() < 4 << 20 {
+        // Twice drawn, so that the first words are the most frequent.
+        let below = 1 + numbers.next(words.len());
+        let below = 1 + numbers.next(below);
+        let word = &words[numbers.next(below)];
+        text.extend_from_slice(word.as_bytes());
+        let sign = if numbers.next(3) == 0 { signs[numbers.next(signs.len())] } else { " " };
+        text.extend_from_slice(sign.as_bytes());
     }
-    Ok(text)
-}
-
-fn gather(folder: &Path, text: &mut Vec<u8>) -> io::Result<()> {
-    let mut paths: Vec<_> =
-        fs::read_dir(folder)?.map(|it| it.map(|it| it.path())).collect::<Result<_, _>>()?;
-    paths.sort();
-    for path in paths {
-        if path.is_dir() {
-            gather(&path, text)?;
-        } else if path.extension().is_some_and(|it| it == "rs" || it == "md") {
-            text.extend(fs::read(&path)?);
-        }
-    }
-    Ok(())
+    text
 }
 
 /// Appends a byte to the first, a middle or the last file, in the order of their names.
@@ -136,6 +183,20 @@ pub(super) fn change(folder: &Path, which: usize) -> io::Result<()> {
     files.sort();
     let at = [0, files.len() / 2, files.len() - 1][which];
     fs::OpenOptions::new().append(true).open(&files[at])?.write_all(b"x")
+}
+
+/// Changes the middle file, and returns what restores its content and times.
+pub(super) fn change_with_undo(folder: &Path) -> io::Result<impl FnOnce() -> io::Result<()>> {
+    let mut files = Vec::new();
+    regular(folder, &mut files)?;
+    files.sort();
+    let path = files[files.len() / 2].clone();
+    let (content, modified) = (fs::read(&path)?, fs::metadata(&path)?.modified()?);
+    fs::write(&path, b"something else")?;
+    Ok(move || {
+        fs::write(&path, content)?;
+        fs::OpenOptions::new().append(true).open(&path)?.set_modified(modified)
+    })
 }
 
 fn regular(folder: &Path, files: &mut Vec<std::path::PathBuf>) -> io::Result<()> {

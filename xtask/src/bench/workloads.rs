@@ -10,11 +10,11 @@ pub(super) struct Workload {
     pub(super) largest: u64,
     /// Makes Dockerfile and context in a folder.
     pub(super) kind: Kind,
-    /// Whether buildah is run as well.
-    pub(super) buildah: bool,
+    /// What else is run.
+    pub(super) peers: &'static [Peer],
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     /// Many small files are copied.
     Files,
@@ -22,12 +22,30 @@ pub(super) enum Kind {
     Large,
     /// So many files are ignored, some are copied.
     Ignored,
+    /// A small application of so many source files, pushed.
+    App,
     /// Each stage copies from the one before.
     Stages,
     /// So many lines of metadata.
     Lines,
     /// So many RUNs that write a line.
     Runs,
+    /// A base of so many MB is pulled and unpacked for one RUN.
+    Base,
+    /// A layer of so many MB that do not compress is pushed.
+    Push,
+}
+
+/// What strake is compared with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Peer {
+    Buildah,
+    /// BuildKit as docker.io has it.
+    Docker,
+    /// pigz, zstd and sha256sum over the tar of the context.
+    Compressors,
+    /// curl, with the bytes alone.
+    Curl,
 }
 
 pub(super) const ALL: &[Workload] = &[
@@ -37,7 +55,7 @@ pub(super) const ALL: &[Workload] = &[
         unit: "files",
         largest: 88_000,
         kind: Kind::Files,
-        buildah: true,
+        peers: &[Peer::Buildah, Peer::Compressors],
     },
     Workload {
         name: "large",
@@ -45,7 +63,7 @@ pub(super) const ALL: &[Workload] = &[
         unit: "MB",
         largest: 1024,
         kind: Kind::Large,
-        buildah: true,
+        peers: &[Peer::Buildah, Peer::Compressors],
     },
     Workload {
         name: "ignored",
@@ -53,7 +71,23 @@ pub(super) const ALL: &[Workload] = &[
         unit: "ignored files",
         largest: 200_000,
         kind: Kind::Ignored,
-        buildah: true,
+        peers: &[Peer::Buildah],
+    },
+    Workload {
+        name: "app",
+        about: "a small application, built and pushed to a local registry; docker.io only builds it",
+        unit: "source files",
+        largest: 160,
+        kind: Kind::App,
+        peers: &[Peer::Docker],
+    },
+    Workload {
+        name: "runs",
+        about: "RUNs that write a line each",
+        unit: "RUNs",
+        largest: 50,
+        kind: Kind::Runs,
+        peers: &[Peer::Buildah, Peer::Docker],
     },
     Workload {
         name: "stages",
@@ -61,7 +95,7 @@ pub(super) const ALL: &[Workload] = &[
         unit: "stages",
         largest: 100,
         kind: Kind::Stages,
-        buildah: true,
+        peers: &[Peer::Buildah, Peer::Docker],
     },
     Workload {
         name: "lines",
@@ -69,26 +103,33 @@ pub(super) const ALL: &[Workload] = &[
         unit: "lines",
         largest: 1000,
         kind: Kind::Lines,
-        buildah: false,
+        peers: &[Peer::Docker],
     },
     Workload {
-        name: "runs",
-        about: "RUNs that write a line each",
-        unit: "RUNs",
-        largest: 48,
-        kind: Kind::Runs,
-        buildah: true,
+        name: "base",
+        about: "a base pulled from a local registry and unpacked for one RUN",
+        unit: "MB",
+        largest: 400,
+        kind: Kind::Base,
+        peers: &[Peer::Buildah, Peer::Docker],
+    },
+    Workload {
+        name: "push",
+        about: "a layer that was built before, pushed to a local registry",
+        unit: "MB",
+        largest: 1024,
+        kind: Kind::Push,
+        peers: &[Peer::Curl],
     },
 ];
 
 impl Workload {
     /// From the smallest to the largest.
     pub(super) fn sizes(&self, divide: u64) -> Vec<u64> {
-        [16, 8, 4, 2, 1].iter().map(|it| (self.largest / divide / it).max(1)).collect()
+        [16, 8, 4, 2, 1].iter().map(|it| (self.largest / divide / it).max(2)).collect()
     }
 
-    /// Whether a tar of the context is what the work is about.
-    pub(super) fn has_tar(&self) -> bool {
-        matches!(self.kind, Kind::Files | Kind::Large)
+    pub(super) fn has(&self, peer: Peer) -> bool {
+        self.peers.contains(&peer)
     }
 }

@@ -1,0 +1,89 @@
+//! A registry and a Docker engine of the benchmark's own.
+
+use crate::shell::{output, root, say};
+use fs_err as fs;
+use std::path::{Path, PathBuf};
+
+/// Debian's docker-registry, until this is dropped.
+pub(super) struct Registry {
+    folder: PathBuf,
+    /// Host and port.
+    pub(super) host: String,
+}
+
+impl Registry {
+    pub(super) fn start(folder: &Path) -> Result<Registry, String> {
+        let folder = folder.join("registry");
+        let told = script("registry.sh", &["start", &folder.to_string_lossy()])?;
+        let host = value(&told, "REGISTRY=").ok_or("registry.sh names no registry")?;
+        Ok(Registry { folder, host })
+    }
+
+    /// Takes everything out of it.
+    pub(super) fn clear(&self) -> Result<(), String> {
+        let data = self.folder.join("data");
+        let entries = fs::read_dir(&data).map_err(|error| error.to_string())?;
+        for entry in entries {
+            let path = entry.map_err(|error| error.to_string())?.path();
+            fs::remove_dir_all(path).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let stopped = script("registry.sh", &["stop", &self.folder.to_string_lossy()]);
+        let removed = fs::remove_dir_all(&self.folder).map_err(|error| error.to_string());
+        report(stopped.map(drop).and(removed));
+    }
+}
+
+/// Debian's docker.io, until this is dropped.
+pub(super) struct Engine {
+    folder: PathBuf,
+    /// Its `DOCKER_HOST`.
+    pub(super) host: String,
+}
+
+/// The client that is of one age with it.
+pub(super) const CLIENT: &str = "/usr/bin/docker";
+
+impl Engine {
+    pub(super) fn start(folder: &Path) -> Result<Engine, String> {
+        let folder = folder.join("docker");
+        let told = script("dockerd.sh", &["start", &folder.to_string_lossy()])?;
+        let host = value(&told, "DOCKER_HOST=").ok_or("dockerd.sh names no socket")?;
+        Ok(Engine { folder, host })
+    }
+
+    /// Forgets all images and steps.
+    pub(super) fn clear(&self) -> Result<(), String> {
+        let docker = |words: &[&str]| output(CLIENT, &[&["-H", &self.host], words].concat());
+        docker(&["image", "prune", "-af"])?;
+        docker(&["builder", "prune", "-af"]).map(drop)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let stopped = script("dockerd.sh", &["stop", &self.folder.to_string_lossy()]);
+        let removed = fs::remove_dir_all(&self.folder).map_err(|error| error.to_string());
+        report(stopped.map(drop).and(removed));
+    }
+}
+
+fn report(ended: Result<(), String>) {
+    if let Err(error) = ended {
+        say(&format!("cleaning up: {error}"));
+    }
+}
+
+fn script(name: &str, words: &[&str]) -> Result<String, String> {
+    let path = root().join("testdata/lab").join(name);
+    output("sh", &[&[&*path.to_string_lossy()], words].concat())
+}
+
+fn value(text: &str, name: &str) -> Option<String> {
+    text.lines().find_map(|it| it.strip_prefix(name)).map(|it| it.trim().to_owned())
+}
