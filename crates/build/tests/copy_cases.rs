@@ -298,7 +298,9 @@ fn line_of(change: &Change) -> String {
     let path = String::from_utf8_lossy(path);
     let content = || match &change.body {
         Body::Empty => String::new(),
-        Body::Path(path) | Body::Known(path, _) => fs::read_to_string(path.as_path()).unwrap(),
+        Body::Path(file) | Body::Known(file, _) => {
+            fs::read_to_string(file.path(&change.entry)).unwrap()
+        }
         Body::Bytes(bytes) => String::from_utf8_lossy(bytes).replace('\n', "\\n"),
     };
     let (letter, rest) = match kind {

@@ -222,6 +222,10 @@ pub(crate) struct BuildArgs {
     /// How RUN is isolated: namespaces
     #[arg(long, value_name = "BACKEND", value_parser = ["namespaces"])]
     pub(crate) sandbox: Option<String>,
+    /// How many threads read and compress; by default as many as there are cores. The image does not
+    /// depend on it
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<std::num::NonZeroUsize>,
     /// Map one user id only, even where /etc/subuid grants more
     #[arg(long, hide = true)]
     pub(crate) single_id: bool,

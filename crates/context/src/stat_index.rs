@@ -9,8 +9,7 @@
 use crate::{Context, ContextError, Entry, Hash, Kind, hash};
 use rayon::prelude::*;
 use std::{
-    collections::BTreeMap,
-    io::Write,
+    io::{BufWriter, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -39,7 +38,7 @@ struct Key {
 pub struct StatIndex {
     /// Sorted by key, as in the file.
     records: Vec<(Key, Hash)>,
-    new: Mutex<BTreeMap<Key, Hash>>,
+    new: Mutex<Vec<(Key, Hash)>>,
     /// The file system's time before the first hash, in nanoseconds; none: nothing is kept.
     opened: Option<i128>,
 }
@@ -75,26 +74,15 @@ impl StatIndex {
 
     /// Writes the index, new records included; readers see the old or the new one, never a part.
     pub fn save(&self, path: &Path) -> Result<(), ContextError> {
-        let new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
         if new.is_empty() || self.opened.is_none() {
             return Ok(());
         }
-        let mut records: BTreeMap<Key, Hash> = new.clone();
-        records.extend(self.records.iter().take(UNSEEN_LIMIT).copied());
-        // Of one inode only the newest state can be met again.
-        let mut bytes = MAGIC.to_vec();
-        let mut all = records.iter().peekable();
-        while let Some((key, hash)) = all.next() {
-            let superseded = all.peek().is_some_and(|(next, _)| {
-                (next.device, next.inode) == (key.device, key.inode) && next.ctime > key.ctime
-            });
-            if !superseded {
-                write_record(key, hash, &mut bytes);
-            }
-        }
-        let sum = blake3::hash(&bytes);
-        bytes.extend_from_slice(sum.as_bytes());
-        replace(path, &bytes).map_err(ContextError::Index)
+        // What was hashed twice was hashed alike.
+        new.sort_unstable_by_key(|it| it.0);
+        new.dedup_by_key(|it| it.0);
+        let old = &self.records[..self.records.len().min(UNSEEN_LIMIT)];
+        replace(path, merged(old, &new)).map_err(ContextError::Index)
     }
 
     fn hash_with(
@@ -111,7 +99,7 @@ impl StatIndex {
         }
         let hash = hash::hash_with(&context.file(&entry.path), buffer)?;
         if let Some(key) = key.filter(|_| self.is_settled(entry)) {
-            self.new.lock().unwrap_or_else(PoisonError::into_inner).insert(key, hash);
+            self.new.lock().unwrap_or_else(PoisonError::into_inner).push((key, hash));
         }
         Ok(hash)
     }
@@ -160,12 +148,43 @@ fn parse(bytes: &[u8]) -> Option<Vec<(Key, Hash)>> {
     Some(records.collect())
 }
 
-fn write_record(key: &Key, hash: &Hash, bytes: &mut Vec<u8>) {
+/// Both, sorted; of one inode only the newest state, for no other can be met again.
+fn merged<'a>(
+    old: &'a [(Key, Hash)],
+    new: &'a [(Key, Hash)],
+) -> impl Iterator<Item = &'a (Key, Hash)> {
+    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    let both = std::iter::from_fn(move || match (old.peek(), new.peek()) {
+        (Some(a), Some(b)) if a.0 == b.0 => old.next().and(new.next()),
+        (Some(a), Some(b)) if a.0 < b.0 => old.next(),
+        (_, Some(_)) => new.next(),
+        (_, None) => old.next(),
+    });
+    let mut both = both.peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let record = both.next()?;
+            let superseded = both.peek().is_some_and(|(next, _)| {
+                (next.device, next.inode) == (record.0.device, record.0.inode)
+                    && next.ctime > record.0.ctime
+            });
+            if !superseded {
+                return Some(record);
+            }
+        }
+    })
+}
+
+fn record(key: &Key, hash: &Hash) -> [u8; RECORD] {
     let Key { device, inode, size, mtime, ctime } = *key;
-    for number in [device, inode, size, mtime as u64, ctime as u64] {
-        bytes.extend_from_slice(&number.to_le_bytes());
+    let mut bytes = [0; RECORD];
+    for (place, number) in
+        bytes.chunks_exact_mut(8).zip([device, inode, size, mtime as u64, ctime as u64])
+    {
+        place.copy_from_slice(&number.to_le_bytes());
     }
-    bytes.extend_from_slice(&hash.0);
+    bytes[40..].copy_from_slice(&hash.0);
+    bytes
 }
 
 /// What the clock of the index's file system says, by the time of a new file.
@@ -183,11 +202,21 @@ fn file_system_time(path: &Path) -> Option<i128> {
     time
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn replace<'a>(path: &Path, records: impl Iterator<Item = &'a (Key, Hash)>) -> std::io::Result<()> {
     let temporary = beside(path, "new");
-    let mut file = fs_err::File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_data()?;
+    let mut file = BufWriter::new(fs_err::File::create(&temporary)?);
+    let mut sum = blake3::Hasher::new();
+    let mut write = |bytes: &[u8]| {
+        sum.update(bytes);
+        file.write_all(bytes)
+    };
+    write(MAGIC)?;
+    for (key, hash) in records {
+        write(&record(key, hash))?;
+    }
+    let sum = sum.finalize();
+    file.write_all(sum.as_bytes())?;
+    file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_data()?;
     fs_err::rename(&temporary, path)
 }
 

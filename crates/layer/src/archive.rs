@@ -1,7 +1,7 @@
 //! Archives that ADD takes apart.
 
 use crate::{
-    Body, Change, Entry, Kind, UnpackError,
+    Body, Change, Entry, Kind, OnDisk, UnpackError,
     scan::{Visitor, Whiteouts, scan},
     source::decompress,
     tar::{has_valid_checksum, read_full},
@@ -9,7 +9,6 @@ use crate::{
 use std::{
     io::{self, Read, Write},
     path::Path,
-    sync::Arc,
 };
 
 /// Contents up to this size stay in memory.
@@ -106,6 +105,6 @@ impl Collect<'_> {
             file.write_all(&buffer[..read]).map_err(failed)?;
         }
         let path = file.into_temp_path().keep().map_err(|it| failed(it.error))?;
-        Ok(Body::Path(Arc::new(path)))
+        Ok(Body::Path(OnDisk::file(path)))
     }
 }

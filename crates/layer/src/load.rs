@@ -195,9 +195,10 @@ impl Reading {
                 self.tar.extend_from_slice(&bytes[range..range + length]);
                 Ok(())
             }
-            Body::Path(path) | Body::Known(path, _) => {
-                let failed = |source| read_failed(change, path, source);
-                let file = File::open(path.as_ref()).map_err(failed)?;
+            Body::Path(file) | Body::Known(file, _) => {
+                let path = file.path(&change.entry);
+                let failed = |source| read_failed(change, &path, source);
+                let file = File::open(&path).map_err(failed)?;
                 let start = self.tar.len();
                 let length = usize::try_from(length).expect("a unit is small");
                 // One byte more than expected, so that growth is noticed.
@@ -236,9 +237,9 @@ fn read(file: &File, offset: u64, buffer: &mut [u8], expected: usize) -> io::Res
 /// The content must be what the key of the step stands for.
 pub(crate) fn check_content(change: &Change, got: ContentHash) -> Result<(), PackError> {
     match &change.body {
-        Body::Known(path, expected) if *expected != got => Err(PackError::ContentChanged {
+        Body::Known(file, expected) if *expected != got => Err(PackError::ContentChanged {
             entry: EntryName(change.entry.path.clone()),
-            path: path.to_path_buf(),
+            path: file.path(&change.entry).into_owned(),
         }),
         Body::Known(..) | Body::Path(_) | Body::Bytes(_) | Body::Empty => Ok(()),
     }
@@ -260,8 +261,9 @@ fn wrong_length(change: &Change, got: u64) -> PackError {
     let entry = EntryName(change.entry.path.clone());
     let expected = size(change);
     match &change.body {
-        Body::Path(path) | Body::Known(path, _) => {
-            PackError::SizeChanged { entry, path: path.to_path_buf(), expected }
+        Body::Path(file) | Body::Known(file, _) => {
+            let path = file.path(&change.entry).into_owned();
+            PackError::SizeChanged { entry, path, expected }
         }
         Body::Empty | Body::Bytes(_) => PackError::WrongBody { entry, expected, got },
     }

@@ -1,7 +1,14 @@
 //! What a layer consists of: entries, changes, the index of a layer.
 
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// One file system object in a layer, as a tar header has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,11 +88,44 @@ pub enum Body {
     /// Nothing: not a regular file, or an empty one.
     Empty,
     /// In a file of this machine.
-    Path(Arc<PathBuf>),
+    Path(OnDisk),
     /// In a file of this machine that was hashed before: it must still be the same.
-    Known(Arc<PathBuf>, ContentHash),
+    Known(OnDisk, ContentHash),
     /// In memory.
     Bytes(Arc<[u8]>),
+}
+
+/// Where a file of this machine is. Of many files in one folder the folder's path is kept once.
+#[derive(Clone, Debug)]
+pub struct OnDisk {
+    folder: Arc<PathBuf>,
+    /// How much of the end of the entry's path is the path within the folder.
+    tail: u32,
+}
+
+impl OnDisk {
+    /// This file.
+    pub fn file(path: PathBuf) -> OnDisk {
+        OnDisk { folder: Arc::new(path), tail: 0 }
+    }
+
+    /// The file below `folder` whose path there is as long as `within`, which the entry's path ends
+    /// with.
+    pub fn below(folder: &Arc<PathBuf>, within: &[u8]) -> OnDisk {
+        let tail = u32::try_from(within.len()).expect("paths are short");
+        OnDisk { folder: Arc::clone(folder), tail }
+    }
+
+    /// The path of the file for `entry`.
+    pub fn path(&self, entry: &Entry) -> Cow<'_, Path> {
+        match self.tail as usize {
+            0 => Cow::Borrowed(&self.folder),
+            tail => {
+                let within = &entry.path[entry.path.len() - tail..];
+                Cow::Owned(self.folder.join(OsStr::from_bytes(within)))
+            }
+        }
+    }
 }
 
 /// The BLAKE3 hash of a regular file's content.

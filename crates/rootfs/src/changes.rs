@@ -11,9 +11,8 @@ use std::{
     io::{self, BufReader, Read},
     os::unix::{ffi::OsStringExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
 };
-use strake_layer::{Body, Change, Entry, Kind, Node, Tree};
+use strake_layer::{Body, Change, Entry, Kind, Node, OnDisk, Tree};
 
 pub(crate) struct Changed {
     pub(crate) changes: Vec<Change>,
@@ -126,7 +125,7 @@ impl Walk<'_> {
             self.links.insert(inode, name);
         }
         let body = match seen.entry.kind {
-            Kind::File { size } if size > 0 => Body::Path(Arc::new(path)),
+            Kind::File { size } if size > 0 => Body::Path(OnDisk::file(path)),
             _ => Body::Empty,
         };
         self.emit(Change { entry: seen.entry, body });

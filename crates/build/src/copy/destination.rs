@@ -5,8 +5,8 @@ use super::{
     source::{Group, is_directory},
     split,
 };
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
-use strake_layer::{Body, Change, ContentHash, Entry, Kind, Tree};
+use std::{cmp::Ordering, collections::BTreeMap};
+use strake_layer::{Body, Change, ContentHash, Entry, Kind, OnDisk, Tree};
 
 /// As many links as Linux follows in one path.
 const MAX_LINKS: usize = 255;
@@ -19,14 +19,34 @@ const CAPABILITY: &[u8] = b"security.capability";
 /// A layer in the making.
 pub(super) struct Destination<'a> {
     below: &'a Tree,
-    /// What the layer has so far, by path with NUL for each slash: in walking order.
+    /// What the layer has so far. The entries' own paths are empty, for the keys have them.
     /// Boxed, for paths that come in order leave the map's nodes half empty.
-    made: BTreeMap<Vec<u8>, Box<Made>>,
+    made: BTreeMap<Walked, Box<Made>>,
     /// Whether something of the layer stands where a directory was: what is below that is hidden.
     hides: bool,
     /// The directory that an entry was last put into.
     last_changed: Option<Vec<u8>>,
     now: i64,
+}
+
+/// A path that is ordered as a walk goes: what is below a directory before its longer siblings.
+#[derive(Clone, PartialEq, Eq)]
+struct Walked(Vec<u8>);
+
+impl Ord for Walked {
+    fn cmp(&self, other: &Walked) -> Ordering {
+        let (a, b) = (&self.0, &other.0);
+        let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+        // As if each slash were less than any other byte.
+        let next = |path: &[u8]| path.get(same).map(|byte| (*byte != b'/', *byte));
+        next(a).cmp(&next(b))
+    }
+}
+
+impl PartialOrd for Walked {
+    fn partial_cmp(&self, other: &Walked) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// What directories are like that have to be made.
@@ -62,7 +82,7 @@ impl<'a> Destination<'a> {
         Destination { below, made: BTreeMap::new(), hides: false, last_changed: None, now }
     }
 
-    /// What is at exactly this path.
+    /// What is at exactly this path, which the entry may be without.
     pub(super) fn get(&self, path: &[u8]) -> Option<&Entry> {
         if let Some(made) = self.made.get(&key(path)) {
             return Some(&made.entry);
@@ -171,7 +191,12 @@ impl<'a> Destination<'a> {
             made.entry.kind = Kind::Directory { opaque: true };
         }
         self.changed(split(&path).0);
-        self.made.insert(key(&path), Box::new(made));
+        self.insert(made);
+    }
+
+    fn insert(&mut self, mut made: Made) {
+        let path = std::mem::take(&mut made.entry.path);
+        self.made.insert(Walked(path), Box::new(made));
     }
 
     /// Gives the directory at `path` other facts; what is in it stays.
@@ -201,19 +226,19 @@ impl<'a> Destination<'a> {
             if let Some(node) = self.below.get(at) {
                 let mut entry = node.entry.clone();
                 keep_capability(&mut entry);
-                self.made.insert(key(at), Box::new(Made::plain(entry)));
+                self.insert(Made::plain(entry));
             }
             at = split(at).0;
         }
     }
 
     fn forget_below(&mut self, path: &[u8]) {
-        let start = [key(path).as_slice(), b"\0"].concat();
-        let below: Vec<Vec<u8>> = self
+        let start = [path, b"/"].concat();
+        let below: Vec<Walked> = self
             .made
-            .range(start.clone()..)
+            .range(key(&start)..)
             .map(|(key, _)| key)
-            .take_while(|key| key.starts_with(&start))
+            .take_while(|key| key.0.starts_with(&start))
             .cloned()
             .collect();
         for key in below {
@@ -229,8 +254,9 @@ impl<'a> Destination<'a> {
     /// The layer: in walking order, of several names of a file the first with the content.
     pub(super) fn finish(self) -> Vec<Change> {
         let mut first_names: BTreeMap<(usize, Group), Vec<u8>> = BTreeMap::new();
-        let changes = self.made.into_values().map(|made| {
+        let changes = self.made.into_iter().map(|(Walked(path), made)| {
             let Made { mut entry, mut body, group } = *made;
+            entry.path = path;
             if let Some(group) = group {
                 if let Some(first) = first_names.get(&group) {
                     entry.kind = Kind::Hardlink { target: first.clone() };
@@ -251,8 +277,8 @@ fn keep_capability(entry: &mut Entry) {
     }
 }
 
-fn key(path: &[u8]) -> Vec<u8> {
-    path.iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect()
+fn key(path: &[u8]) -> Walked {
+    Walked(path.to_vec())
 }
 
 fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
@@ -260,9 +286,9 @@ fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
 }
 
 /// A file of this machine as a body. One that was hashed for the key must still be the same.
-pub(super) fn file_body(path: Arc<PathBuf>, content: Option<ContentHash>) -> Body {
+pub(super) fn file_body(file: OnDisk, content: Option<ContentHash>) -> Body {
     match content {
-        Some(content) => Body::Known(path, content),
-        None => Body::Path(path),
+        Some(content) => Body::Known(file, content),
+        None => Body::Path(file),
     }
 }

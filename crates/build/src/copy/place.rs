@@ -18,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use strake_layer::{Body, Change, Entry, Kind, Tree};
+use strake_layer::{Body, Change, Entry, Kind, OnDisk, Tree};
 use strake_plan::{CopyOp, Unpack};
 
 /// What all sources of one COPY have in common.
@@ -59,6 +59,43 @@ pub fn changes(
     Ok(destination.finish())
 }
 
+/// Where the files of one source are.
+struct Folders<'a> {
+    picked: &'a Picked,
+    /// Of the context: what the source's path is in it.
+    context: Option<Arc<PathBuf>>,
+    /// Of each layer the same.
+    layers: Vec<Arc<PathBuf>>,
+}
+
+impl<'a> Folders<'a> {
+    fn new(picked: &'a Picked, layers: &[PathBuf]) -> Folders<'a> {
+        let base = OsStr::from_bytes(&picked.base);
+        let context = picked.entries.iter().find_map(|it| match &it.origin {
+            Origin::Context(root) => Some(Arc::new(root.join(base))),
+            _ => None,
+        });
+        let layers = layers.iter().map(|it| Arc::new(it.join(base))).collect();
+        Folders { picked, context, layers }
+    }
+
+    fn body(&self, found: &Found) -> Result<Body, CopyError> {
+        let within = below(&self.picked.base, &found.entry.path);
+        let folder = match &found.origin {
+            Origin::Nothing => return Ok(Body::Empty),
+            Origin::Bytes(bytes) => return Ok(Body::Bytes(bytes.clone())),
+            Origin::Path(path) => {
+                return Ok(file_body(OnDisk::file(path.to_path_buf()), found.content));
+            }
+            Origin::Context(_) => self.context.as_ref().expect("there is such a file"),
+            Origin::Layer(layer) => {
+                self.layers.get(*layer).ok_or(CopyError::NoFolder { layer: *layer })?
+            }
+        };
+        Ok(file_body(OnDisk::below(folder, within), found.content))
+    }
+}
+
 impl Copy<'_> {
     fn place(
         &self,
@@ -69,19 +106,20 @@ impl Copy<'_> {
     ) -> Result<(), CopyError> {
         let top = &picked.entries[0];
         let target = self.target(picked, destination)?;
+        let folders = Folders::new(picked, self.folders);
         if !is_directory(&top.entry) {
             if !self.op.dest.ends_with('/') && files.contains(&target) {
                 return Err(self.many_to_one());
             }
             files.push(target.clone());
-            return self.put_file(picked, number, top, target, destination);
+            return self.put_file(&folders, number, top, target, destination);
         }
         for found in &picked.entries[1..] {
             let path = join(&target, below(&picked.base, &found.entry.path));
             if is_directory(&found.entry) {
                 self.put_directory(found, path, destination)?;
             } else {
-                self.put_file(picked, number, found, path, destination)?;
+                self.put_file(&folders, number, found, path, destination)?;
             }
         }
         // Last, for what is put into a directory changes its time.
@@ -155,7 +193,7 @@ impl Copy<'_> {
 
     fn put_file(
         &self,
-        picked: &Picked,
+        folders: &Folders<'_>,
         number: usize,
         found: &Found,
         path: Vec<u8>,
@@ -168,10 +206,10 @@ impl Copy<'_> {
             });
         }
         let mut entry = self.facts(&found.entry, path);
-        if picked.fresh && picked.entries.len() == 1 {
+        if folders.picked.fresh && folders.picked.entries.len() == 1 {
             entry.mtime = self.now;
         }
-        let body = self.body(found)?;
+        let body = folders.body(found)?;
         destination.put(Made { entry, body, group: found.group.map(|group| (number, group)) });
         Ok(())
     }
@@ -186,24 +224,6 @@ impl Copy<'_> {
             facts.mode = chmod.apply(entry.mode, is_directory(entry));
         }
         facts
-    }
-
-    fn body(&self, found: &Found) -> Result<Body, CopyError> {
-        Ok(match &found.origin {
-            Origin::Nothing => Body::Empty,
-            Origin::Path(path) => file_body(path.clone(), found.content),
-            Origin::Context(root) => {
-                let path = root.join(OsStr::from_bytes(&found.entry.path));
-                file_body(Arc::new(path), found.content)
-            }
-            Origin::Bytes(bytes) => Body::Bytes(bytes.clone()),
-            Origin::Layer(layer) => {
-                let folder =
-                    self.folders.get(*layer).ok_or(CopyError::NoFolder { layer: *layer })?;
-                let path = folder.join(OsStr::from_bytes(&found.entry.path));
-                file_body(Arc::new(path), found.content)
-            }
-        })
     }
 
     fn unpack(

@@ -21,6 +21,7 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{Mutex, atomic::AtomicBool},
 };
@@ -91,7 +92,7 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
         no_cache: args.no_cache,
         no_cache_filter: args.no_cache_filter.clone(),
         compression: compression(&outputs),
-        threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads: threads(args.threads),
         clock: clock::now,
         source_date_epoch: source_date_epoch.map(i64::from),
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
@@ -124,6 +125,16 @@ fn watch(signals: &Signals, client: &Client, fetching: &Fetching, store: &Store)
         remote.cancel();
     };
     signals.watch(stop, store.leftovers());
+}
+
+/// As many as there are cores, unless it is said; also for what works side by side elsewhere.
+fn threads(asked: Option<NonZeroUsize>) -> usize {
+    let Some(asked) = asked else {
+        return std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    };
+    // Only the first build of a process can say it, and there is but one.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(asked.get()).build_global();
+    asked.get()
 }
 
 /// Tells what `--call` asks, and builds nothing.

@@ -26,7 +26,7 @@ fn content(change: &Change) -> Vec<u8> {
     match &change.body {
         Body::Empty => Vec::new(),
         Body::Bytes(bytes) => bytes.to_vec(),
-        Body::Path(path) | Body::Known(path, _) => std::fs::read(&**path).unwrap(),
+        Body::Path(file) | Body::Known(file, _) => std::fs::read(file.path(&change.entry)).unwrap(),
     }
 }
 

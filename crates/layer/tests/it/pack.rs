@@ -1,8 +1,8 @@
 //! Packing: bytes that others read, the same for any number of threads.
 
 use crate::support::*;
-use std::{path::PathBuf, sync::Arc};
-use strake_layer::{Body, Compression, Kind, PackError, PackOptions, decompress, pack};
+use std::path::PathBuf;
+use strake_layer::{Body, Compression, Kind, OnDisk, PackError, PackOptions, decompress, pack};
 use strake_oci::{Digest, media_type};
 
 const ALL: [(Compression, &str); 4] = [
@@ -129,7 +129,7 @@ fn a_file_of_another_size_is_an_error_that_names_it() {
         std::fs::write(&source, vec![0; usize::try_from(size).unwrap()]).unwrap();
         for announced in [size - 1, size + 1] {
             let mut change = change("it", Kind::File { size: announced }, 0o644);
-            change.body = Body::Path(Arc::new(source.clone()));
+            change.body = Body::Path(OnDisk::file(source.clone()));
             let options = PackOptions { compression: Compression::Gzip(6), threads: 2 };
             let error = pack(vec![change], &options, folder.path()).unwrap_err();
             assert!(error.to_string().starts_with(&source.display().to_string()), "{error}");
@@ -154,7 +154,7 @@ fn what_cannot_be_packed_is_an_error() {
         |it: &mut strake_layer::Entry| drop(it.xattrs.insert(b"user.a=b".into(), vec![]));
     assert!(matches!(error(with(file("a", b""), attribute)), PackError::XattrName { .. }));
     let mut missing = file("a", b"x");
-    missing.body = Body::Path(Arc::new(PathBuf::from("/does/not/exist")));
+    missing.body = Body::Path(OnDisk::file(PathBuf::from("/does/not/exist")));
     assert!(matches!(error(missing), PackError::Read { .. }));
     let mut short = file("a", b"x");
     short.body = Body::Empty;
@@ -168,7 +168,7 @@ fn a_full_disk_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let options = PackOptions { compression: Compression::None, threads: 2 };
     let mut endless = change("it", Kind::File { size: 1 << 40 }, 0o644);
-    endless.body = Body::Path(Arc::new(PathBuf::from("/dev/zero")));
+    endless.body = Body::Path(OnDisk::file(PathBuf::from("/dev/zero")));
     // A limit on the size of files stands in for a full disk; the test runner gives each test
     // a process of its own, but others may share it, so the limit is set in a child.
     let limited = std::env::var_os("STRAKE_LAYER_TEST_LIMITED").is_some();

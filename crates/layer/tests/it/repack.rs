@@ -1,10 +1,10 @@
 //! Packing with an earlier layer at hand: the bytes are those of packing without.
 
 use crate::support::*;
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 use strake_layer::{
-    Blocks, Body, Change, Compression, ContentHash, Kind, PackError, PackOptions, Packed, Previous,
-    pack, repack,
+    Blocks, Body, Change, Compression, ContentHash, Kind, OnDisk, PackError, PackOptions, Packed,
+    Previous, pack, repack,
 };
 
 const OPTIONS: PackOptions = PackOptions { compression: Compression::Gzip(5), threads: 3 };
@@ -61,7 +61,7 @@ fn known(path: &Path, name: &str, content: &[u8]) -> Change {
     let hash = ContentHash(blake3::hash(content).into());
     let body = match content {
         [] => Body::Empty,
-        _ => Body::Known(Arc::new(path.to_owned()), hash),
+        _ => Body::Known(OnDisk::file(path.to_owned()), hash),
     };
     let kind = Kind::File { size: content.len() as u64 };
     Change { entry: entry(format!("app/{name}").as_bytes(), kind, 0o644), body }
