@@ -83,10 +83,11 @@ pub(crate) fn make_dir(path: &Path) -> Result<(), StoreError> {
     fs::create_dir_all(path).context("create", path)
 }
 
-/// Writes a whole file and makes it durable, at a path that nobody else uses.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+/// Writes a whole file, at a path that nobody else uses. It may be cut short by a crash of the machine
+/// even after it was renamed: those who read it must see that.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let mut file = File::create_new(path).context("create", path)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let written = file.write_all(bytes);
     if written.is_err() {
         let _ = fs::remove_file(path);
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     Store,
+    blobs::{SMALL, holds},
     error::StoreError,
     files::{names, touch},
     record,
@@ -72,7 +73,10 @@ impl Store {
     fn read_layer(&self, path: PathBuf) -> Option<LayerRecord> {
         let layer: LayerRecord = record::read(&path)?;
         let blob = self.blob_path(&layer.descriptor.digest);
-        let whole = fs::metadata(&blob).is_ok_and(|it| it.len() == layer.descriptor.size);
+        let whole = match layer.descriptor.size {
+            ..=SMALL => holds(&blob, &layer.descriptor.digest),
+            size => fs::metadata(&blob).is_ok_and(|it| it.len() == size),
+        };
         if whole && touch(&blob).is_ok() {
             return Some(layer);
         }

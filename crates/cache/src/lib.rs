@@ -1,8 +1,9 @@
 //! The store: finished steps by key and blobs by digest, on disk, shared by concurrent builds.
 //!
 //! Invariant: how keys are made is not known here; they arrive finished.
-//! Invariant: nothing is half there. Files are written beside the store's content, made durable
-//! and renamed; a record carries a checksum, and one that does not match is a miss and is removed.
+//! Invariant: nothing is half there. Files are written beside the store's content and renamed. What a
+//! crash of the machine may cut short after that is noticed: a record carries a checksum, a small blob
+//! is hashed when it is read, a large one was made durable; what does not match is a miss and is removed.
 //! Invariant: a record never promises more than the store holds. A step whose layer is gone is a miss.
 //! Invariant: what a running build has used since it began is never removed ([`Store::prune`]).
 //!

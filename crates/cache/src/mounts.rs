@@ -3,7 +3,7 @@
 use crate::{
     Store,
     error::{Context, StoreError},
-    files::{make_dir, touch, write_durably},
+    files::{make_dir, touch, write_whole},
     locks,
 };
 use std::{
@@ -78,7 +78,8 @@ impl Store {
             return Ok(());
         }
         let fresh = self.temp_path("id");
-        write_durably(&fresh, id.as_bytes())?;
+        write_whole(&fresh, id.as_bytes())?;
+        File::open(&fresh).and_then(|it| it.sync_all()).context("write", &fresh)?;
         fs::rename(&fresh, &name).context("rename", &fresh)
     }
 

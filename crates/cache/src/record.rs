@@ -3,7 +3,7 @@
 use crate::{
     Store,
     error::StoreError,
-    files::{rename, write_durably},
+    files::{rename, write_whole},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fs, path::Path};
@@ -42,7 +42,7 @@ pub(crate) fn read_with<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Option<T>) 
     value
 }
 
-/// Writes a record, durably, over an older one.
+/// Writes a record over an older one. What a crash of the machine leaves of it is not read.
 pub(crate) fn write<T: Serialize>(store: &Store, path: &Path, value: &T) -> Result<(), StoreError> {
     let body = serde_json::to_vec(value).expect("records have string keys");
     write_bytes(store, path, &body)
@@ -51,7 +51,7 @@ pub(crate) fn write<T: Serialize>(store: &Store, path: &Path, value: &T) -> Resu
 /// As [`write()`], of a body in another format.
 pub(crate) fn write_bytes(store: &Store, path: &Path, body: &[u8]) -> Result<(), StoreError> {
     let fresh = store.temp_path("record");
-    write_durably(&fresh, &seal(body))?;
+    write_whole(&fresh, &seal(body))?;
     let _shared = store.share()?;
     rename(&fresh, path).inspect_err(|_| {
         let _ = fs::remove_file(&fresh);
