@@ -65,6 +65,11 @@ pub(crate) enum Command {
     Prune(PruneArgs),
     /// Say what a RUN can do on this machine
     Doctor(StoreArgs),
+    /// Find what makes builds slow, large or wrong in Dockerfiles and contexts, and mend it
+    #[command(after_help = crate::linting::args::LINT_HELP)]
+    Lint(Box<crate::linting::args::LintArgs>),
+    /// List the rules of `strake lint`, or explain one
+    Rules(crate::linting::args::RulesArgs),
     /// Show a Dockerfile as strake reads it: instructions, flags, words, heredocs
     #[command(after_help = PARSE_JSON)]
     Parse(ParseArgs),

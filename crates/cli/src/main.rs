@@ -17,6 +17,7 @@ mod failure;
 mod fetching;
 mod images;
 mod inputs;
+mod linting;
 mod names;
 mod origin;
 mod output;
@@ -54,6 +55,8 @@ fn main() -> ExitCode {
         Command::Du(args) => commands::du::run(args).map(|()| ExitCode::SUCCESS),
         Command::Prune(args) => commands::prune::run(args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => commands::doctor::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Lint(args) => commands::lint::run(&args),
+        Command::Rules(args) => commands::lint::list(&args).map(|()| ExitCode::SUCCESS),
         Command::Parse(args) => commands::parse::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match result {

@@ -43,12 +43,27 @@ pub struct Statement {
     pub extent: Span,
     /// The logical line: continuations joined, comments dropped.
     pub text: String,
+    /// Where the pieces of [`Statement::text`] stand.
+    pub(crate) places: Text,
     /// The comments directly above.
     pub above: Vec<Comment>,
     /// Empty lines between continued ones.
     pub empty_continuations: Vec<Span>,
     /// What it means; nothing where it could not be read.
     pub instruction: Option<Instruction>,
+}
+
+impl Statement {
+    /// Where a part of [`Statement::text`] stands in the source.
+    pub fn span_of(&self, range: std::ops::Range<usize>) -> Span {
+        self.places.span(range)
+    }
+
+    /// The offset in [`Statement::text`] of a place in the source; nothing for one that is not part
+    /// of the logical line.
+    pub fn offset_of(&self, source: u32) -> Option<usize> {
+        self.places.offset(source as usize)
+    }
 }
 
 /// Reads a Dockerfile. Never fails: what could not be read is among the diagnostics.
@@ -106,7 +121,8 @@ fn statement(line: Line, escape: char, problems: &mut Vec<Diagnostic>) -> Statem
         heredocs,
         span: text.whole(),
         extent,
-        text: text.text,
+        text: text.text.clone(),
+        places: text,
         above,
         empty_continuations,
         instruction,

@@ -45,6 +45,14 @@ impl Text {
         self.slice(start..start + self.text.trim().len())
     }
 
+    /// The offset of a byte of the source.
+    pub(crate) fn offset(&self, source: usize) -> Option<usize> {
+        let ends = self.pieces.iter().skip(1).map(|it| it.0).chain([self.text.len()]);
+        let mut pieces = self.pieces.iter().zip(ends);
+        let found = pieces.find(|((at, from), end)| (*from..*from + (end - at)).contains(&source));
+        found.map(|((at, from), _)| at + (source - from))
+    }
+
     fn source(&self, at: usize) -> usize {
         let above = self.pieces.partition_point(|(start, _)| *start <= at);
         let piece = above.checked_sub(1).map(|it| self.pieces[it]);

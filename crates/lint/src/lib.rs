@@ -1,0 +1,75 @@
+//! Rules over a parsed Dockerfile, with evidence and fixes.
+//!
+//! Invariant: no IO, no environment, no clock. What the build context, Git and the store know comes
+//! in [`Outside`]; where it is missing, rules that need it are silent.
+//! Invariant: same input, same findings, in order of place.
+//! Invariant: a rule calls no other rule, and does not ask whether another runs.
+
+mod comments;
+mod context;
+mod facts;
+mod fix;
+pub mod format;
+mod outside;
+mod rule;
+pub mod rules;
+mod settings;
+
+pub use context::Ignoring;
+pub use facts::{Arg, Base, Cmd, Facts, Join, Mount, Redirect, Script, Stage, Step, Transfer, Var};
+pub use fix::{Fixed, apply, fix_file};
+pub use outside::{Builder, Commit, ContextFacts, ContextFile, History, IgnoreFile, Outside};
+pub use rule::{Finding, Fix, FixKind, Group, Level, Rule, Safety, Sink, edit};
+pub use settings::{
+    LabelKind, Settings, SettingsError, is_shellcheck, read_hadolint, read_project, rules_of,
+};
+
+use comments::Ignored;
+use strake_diag::{Diagnostic, Source};
+
+/// What was found in one file.
+#[derive(Debug)]
+pub struct Report {
+    /// The file.
+    pub source: Source,
+    /// In order of place.
+    pub findings: Vec<Finding>,
+    /// What the parser said; with an error there are no findings that need a whole file.
+    pub problems: Vec<Diagnostic>,
+}
+
+/// Runs the active rules of `settings` over one file.
+pub fn lint(
+    source: &Source,
+    outside: &Outside,
+    settings: &Settings,
+) -> Result<Report, SettingsError> {
+    let active = settings.active()?;
+    let (file, problems) = strake_dockerfile::parse(source);
+    let facts = Facts::new(&file, &problems, outside, settings);
+    let ignored = Ignored::read(&facts);
+    let mut findings = Vec::new();
+    for (rule, level) in active {
+        let before = findings.len();
+        (rule.check)(&facts, &mut Sink::new(rule, &mut findings));
+        for finding in &mut findings[before..] {
+            finding.level = level;
+            if ignored.checks_are_errors && rule.buildkit().is_some() {
+                finding.level = Level::Error;
+            }
+        }
+    }
+    for name in &ignored.experimental {
+        for rule in rules::ALL.iter().filter(|it| !it.on && it.buildkit().is_some()) {
+            if (name == "all" || rule.is_called(name)) && settings.select.is_empty() {
+                (rule.check)(&facts, &mut Sink::new(rule, &mut findings));
+            }
+        }
+    }
+    if !settings.no_comments {
+        findings.retain(|it| !ignored.covers(it));
+    }
+    findings.sort_by(|a, b| (a.span, a.rule.name).cmp(&(b.span, b.rule.name)));
+    drop(facts);
+    Ok(Report { source: source.clone(), findings, problems })
+}

@@ -1,0 +1,218 @@
+//! What a project says about rules: `strake.toml`, `.hadolint.yaml`, and what was typed.
+
+mod hadolint;
+mod project;
+
+pub use hadolint::read_hadolint;
+pub use project::read_project;
+
+use crate::{Builder, Level, Rule, rules};
+use std::collections::BTreeMap;
+
+/// What a label's value must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelKind {
+    /// Anything but nothing.
+    Text,
+    /// An address.
+    Url,
+    /// A semantic version.
+    Semver,
+    /// A commit.
+    Hash,
+    /// A time of RFC 3339.
+    Rfc3339,
+    /// A licence expression of SPDX.
+    Spdx,
+    /// A mail address.
+    Email,
+}
+
+impl LabelKind {
+    /// The kind of a word, as hadolint's configuration writes it.
+    pub fn read(word: &str) -> Option<LabelKind> {
+        Some(match word.to_ascii_lowercase().as_str() {
+            "text" | "raw" | "rawtext" | "" => LabelKind::Text,
+            "url" => LabelKind::Url,
+            "semver" => LabelKind::Semver,
+            "hash" | "githash" => LabelKind::Hash,
+            "rfc3339" => LabelKind::Rfc3339,
+            "spdx" => LabelKind::Spdx,
+            "email" => LabelKind::Email,
+            _ => return None,
+        })
+    }
+}
+
+/// Which rules run, how bad they are, and their options.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// If not empty: what runs instead of what is on by itself.
+    pub select: Vec<String>,
+    /// What runs besides.
+    pub extend: Vec<String>,
+    /// What does not run.
+    pub ignore: Vec<String>,
+    /// Levels by name or alias.
+    pub levels: Vec<(String, Level)>,
+    /// The mildest level that fails.
+    pub fail_on: Option<Level>,
+    /// Comments that ignore are not heeded.
+    pub no_comments: bool,
+    /// Registries that images may come from; empty is any.
+    pub trusted: Vec<String>,
+    /// Labels by name.
+    pub labels: BTreeMap<String, LabelKind>,
+    /// No other labels than those.
+    pub strict_labels: bool,
+    /// Bytes that a context may have.
+    pub context_budget: Option<u64>,
+    /// Which builder the files are for.
+    pub builder: Option<Builder>,
+    /// Output format.
+    pub format: Option<String>,
+    /// Never fail.
+    pub no_fail: bool,
+}
+
+/// A setting that cannot be meant.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file is not of its language.
+    #[error("{file}: {why}")]
+    Syntax {
+        /// The file.
+        file: String,
+        /// What its parser says.
+        why: String,
+    },
+    /// A key that nobody reads.
+    #[error("{file}: `{key}` is not a setting; known are {known}")]
+    UnknownKey {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+        /// Those that are read.
+        known: String,
+    },
+    /// A value of another kind.
+    #[error("{file}: `{key}` must be {wanted}")]
+    WrongValue {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+        /// What would be right.
+        wanted: &'static str,
+    },
+    /// A rule that nobody knows.
+    #[error("there is no rule `{name}`")]
+    UnknownRule {
+        /// As written.
+        name: String,
+    },
+}
+
+/// The rules that a name means: a rule, an alias, a group, `DL`, `buildkit`, `all`, or the beginning
+/// of a code such as `DL30`.
+pub fn rules_of(name: &str) -> Vec<&'static Rule> {
+    let lower = name.to_ascii_lowercase();
+    let code = lower.starts_with("dl") && lower[2..].bytes().all(|it| it.is_ascii_digit());
+    rules::ALL
+        .iter()
+        .filter(|it| match lower.as_str() {
+            "all" => true,
+            "default" => it.on,
+            "buildkit" | "docker" => it.buildkit().is_some(),
+            "hadolint" => it.hadolint().is_some(),
+            _ => {
+                it.is_called(name)
+                    || it.group.word() == lower
+                    || code
+                        && it.aliases.iter().any(|it| it.to_ascii_lowercase().starts_with(&lower))
+            }
+        })
+        .copied()
+        .collect()
+}
+
+impl Settings {
+    /// Puts what is `above` (typed, or nearer) over this.
+    #[must_use]
+    pub fn under(self, above: Settings) -> Settings {
+        let Settings {
+            select,
+            extend,
+            ignore,
+            levels,
+            fail_on,
+            no_comments,
+            trusted,
+            labels,
+            strict_labels,
+            context_budget,
+            builder,
+            format,
+            no_fail,
+        } = above;
+        let join =
+            |below: Vec<String>, above: Vec<String>| below.into_iter().chain(above).collect();
+        Settings {
+            select: if select.is_empty() { self.select } else { select },
+            extend: join(self.extend, extend),
+            ignore: join(self.ignore, ignore),
+            levels: self.levels.into_iter().chain(levels).collect(),
+            fail_on: fail_on.or(self.fail_on),
+            no_comments: no_comments || self.no_comments,
+            trusted: join(self.trusted, trusted),
+            labels: self.labels.into_iter().chain(labels).collect(),
+            strict_labels: strict_labels || self.strict_labels,
+            context_budget: context_budget.or(self.context_budget),
+            builder: builder.or(self.builder),
+            format: format.or(self.format),
+            no_fail: no_fail || self.no_fail,
+        }
+    }
+
+    /// The rules that run, each with its level.
+    pub fn active(&self) -> Result<Vec<(&'static Rule, Level)>, SettingsError> {
+        let named = |names: &[String]| -> Result<Vec<&'static str>, SettingsError> {
+            let mut found = Vec::new();
+            for name in names.iter().filter(|it| !is_shellcheck(it)) {
+                let rules = rules_of(name);
+                if rules.is_empty() {
+                    return Err(SettingsError::UnknownRule { name: name.clone() });
+                }
+                found.extend(rules.iter().map(|it| it.name));
+            }
+            Ok(found)
+        };
+        let (select, extend, ignore) =
+            (named(&self.select)?, named(&self.extend)?, named(&self.ignore)?);
+        let mut active = Vec::new();
+        for rule in rules::ALL.iter() {
+            let on = if self.select.is_empty() { rule.on } else { select.contains(&rule.name) };
+            if (on || extend.contains(&rule.name)) && !ignore.contains(&rule.name) {
+                active.push((*rule, rule.level));
+            }
+        }
+        for (name, level) in &self.levels {
+            let rules = rules_of(name);
+            if rules.is_empty() && !is_shellcheck(name) {
+                return Err(SettingsError::UnknownRule { name: name.clone() });
+            }
+            for (rule, old) in &mut active {
+                if rules.iter().any(|it| it.name == rule.name) {
+                    *old = *level;
+                }
+            }
+        }
+        Ok(active)
+    }
+}
+
+/// A code of ShellCheck.
+pub fn is_shellcheck(name: &str) -> bool {
+    name.strip_prefix("SC").is_some_and(|it| it.bytes().all(|it| it.is_ascii_digit()))
+}
