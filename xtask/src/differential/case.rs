@@ -44,6 +44,17 @@ pub(crate) struct Case {
     pub(crate) rewritten: bool,
 }
 
+impl Case {
+    /// Whether a stage of the Dockerfile has the name of a base, which would take its place.
+    pub(crate) fn names_a_stage(&self, base: &str) -> bool {
+        let name = base.split([':', '=']).next().unwrap_or(base);
+        let text = fs::read_to_string(self.folder.join("Dockerfile")).unwrap_or_default();
+        let ending = format!(" AS {name}");
+        let named = |line: &&str| line.starts_with("FROM ") && line.ends_with(&ending);
+        text.lines().filter(named).any(|it| !it.starts_with(&format!("FROM {name} ")))
+    }
+}
+
 /// All of them, in the order of their names.
 pub(crate) fn all() -> Result<Vec<Case>, String> {
     let mut folders: Vec<PathBuf> = fs::read_dir(root().join("testdata/build"))

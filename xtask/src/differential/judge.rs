@@ -129,7 +129,7 @@ impl Judge<'_> {
         };
         command.args(["build", "--progress", "plain", "--store"]).arg(&store);
         command.args(["-o", &format!("type=oci,dest={},compression=uncompressed", to.display())]);
-        for base in &self.reference.bases {
+        for base in self.reference.bases.iter().filter(|it| !case.names_a_stage(it)) {
             command.args(["--build-context", base]);
         }
         for image in &case.images {
