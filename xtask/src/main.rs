@@ -1,12 +1,19 @@
 //! Development tasks: `cargo xtask demo` and `cargo xtask test`, the two commands of the README,
 //! `cargo xtask seeds`, `differential` and `faults`, the whole of matrices that `test` takes a part
-//! of, and `cargo xtask bench`, the comparison with other tools.
+//! of, `cargo xtask bench`, the comparison with other tools, and `cargo xtask ecr`, pushes to Amazon ECR
+//! without Amazon.
 
 mod bench;
 mod demo;
 mod differential;
+mod ecr;
 mod faults;
+mod http;
+mod noise;
 mod packages;
+#[expect(dead_code, reason = "the tests of two crates use the rest")]
+mod proxy;
+mod registry;
 mod seeds;
 mod shell;
 mod test;
@@ -22,10 +29,11 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["test"] => test::run(),
         ["differential", options @ ..] => differential::run(options),
+        ["ecr"] => ecr::run(),
         ["faults"] => faults::run(),
         ["bench", options @ ..] => bench::run(options),
         ["seeds", options @ ..] => seeds::run(options),
-        _ => Err("usage: cargo xtask demo|test|bench|seeds|differential|faults".to_owned()),
+        _ => Err("usage: cargo xtask demo|test|bench|seeds|differential|faults|ecr".to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,6 +16,7 @@ pub(crate) fn run() -> Result<(), String> {
         ("setfattr", "attr"),
         ("setcap", "libcap2-bin"),
         ("python3", "python3"),
+        ("pip3", "python3-pip"),
         ("ssh-agent", "openssh-client"),
         ("git", "git"),
         ("bzip2", "bzip2"),
@@ -31,6 +32,8 @@ pub(crate) fn run() -> Result<(), String> {
     )?;
     say("== tests");
     program("cargo", &["test", "--workspace", "--quiet", "--no-fail-fast"])?;
+    say("== Amazon ECR");
+    crate::ecr::run()?;
     if !is_root() {
         say("== beside Docker: needs root, and is left to CI");
         return Ok(());

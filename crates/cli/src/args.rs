@@ -1,8 +1,8 @@
 //! What can be typed. Names and meanings are those of `docker buildx build`.
 
 use crate::args_registry::{
-    COPY_HELP, CopyArgs, INSPECT_HELP, InspectArgs, LOGIN_HELP, LoginArgs, LogoutArgs, PUSH_HELP,
-    PullArgs, PushArgs, RegistryArgs, TagArgs,
+    COPY_HELP, CopyArgs, EcrArgs, INSPECT_HELP, InspectArgs, LOGIN_HELP, LoginArgs, LogoutArgs,
+    PUSH_HELP, PullArgs, PushArgs, RegistryArgs, TagArgs,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -209,6 +209,9 @@ pub(crate) struct BuildArgs {
     /// How registries are reached.
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
+    /// What is done about repositories of Amazon ECR.
+    #[command(flatten)]
+    pub(crate) ecr: EcrArgs,
     /// Tell instead of building: outline (arguments, secrets and agents of the target) or targets
     #[arg(long, value_name = "METHOD[,format=json]")]
     pub(crate) call: Option<String>,

@@ -13,6 +13,18 @@ pub(crate) struct RegistryArgs {
     /// Registries whose certificates are not checked
     #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
     pub(crate) insecure: Vec<String>,
+    /// Address of a registry's name, instead of what DNS says
+    #[arg(long, value_name = "HOST=IP[:PORT]")]
+    pub(crate) resolve: Vec<String>,
+}
+
+/// What is done about repositories of Amazon ECR.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct EcrArgs {
+    /// Make an Amazon ECR repository that a push finds missing. Options: immutable, scan, tag.NAME=VALUE,
+    /// lifecycle=FILE, encryption=AES256|KMS|KEY
+    #[arg(long, value_name = "OPTION,..", num_args = 0..=1, default_missing_value = "", require_equals = true)]
+    pub(crate) ecr_create: Option<String>,
 }
 
 /// How a transfer is shown, and with what.
@@ -54,6 +66,9 @@ pub(crate) struct PushArgs {
     /// Only the image for this platform [default: all]
     #[arg(long, value_name = "OS/ARCH")]
     pub(crate) platform: Option<String>,
+    /// What is done about repositories of Amazon ECR.
+    #[command(flatten)]
+    pub(crate) ecr: EcrArgs,
     /// How it is shown.
     #[command(flatten)]
     pub(crate) transfer: TransferArgs,
@@ -91,6 +106,9 @@ pub(crate) struct CopyArgs {
     /// Leave out what is attached to the image: signatures, attestations and other referrers
     #[arg(long)]
     pub(crate) no_referrers: bool,
+    /// What is done about repositories of Amazon ECR.
+    #[command(flatten)]
+    pub(crate) ecr: EcrArgs,
     /// How it is shown.
     #[command(flatten)]
     pub(crate) transfer: TransferArgs,

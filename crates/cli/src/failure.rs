@@ -112,7 +112,7 @@ impl From<strake_cache::StoreError> for Failure {
 
 impl From<strake_registry::Error> for Failure {
     fn from(error: strake_registry::Error) -> Failure {
-        Failure::new(chain(&error)).maybe_hint(error.hint())
+        Failure::new(chain(&error)).maybe_hint(strake_ecr::hint(&error).or_else(|| error.hint()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Transfers that are no build: how they are shown and summed up.
 
 use crate::{
-    args_registry::TransferArgs,
+    args_registry::{EcrArgs, TransferArgs},
     environment,
     failure::Failure,
     progress::{self, Notes},
@@ -35,12 +35,17 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    /// For what reads only.
     pub(crate) fn new(args: TransferArgs) -> Result<Bench, Failure> {
+        Bench::pushing(args, &EcrArgs::default())
+    }
+
+    pub(crate) fn pushing(args: TransferArgs, ecr: &EcrArgs) -> Result<Bench, Failure> {
         let TransferArgs { progress, quiet, verbose, registry, store } = args;
         let signals = Signals::new()?;
         let store = Store::open(&store_folder(store.store))?;
         let notes = Notes::default();
-        let client = registries::client(&registry, verbose.then_some(&notes))?;
+        let client = registries::pushing(&registry, ecr, verbose.then_some(&notes))?;
         let stopped = client.clone();
         signals.watch(move || stopped.cancel(), store.leftovers());
         Ok(Bench { store, client, signals, notes, quiet, verbose, progress })

@@ -105,7 +105,7 @@ impl Auth {
             return Ok(false);
         };
         self.challenge = Some(challenge);
-        let Some(sent) = sent.map(|it| &it.header) else {
+        let Some(sent) = sent else {
             let anonymous =
                 self.credentials(inner, place, &scopes.repository).await? == Credentials::Anonymous;
             return Ok(!anonymous || self.challenge != Some(Challenge::Basic));
@@ -114,14 +114,33 @@ impl Auth {
         let finished = matches!(known, Credentials::RegistryToken(_));
         if !finished && self.challenge != Some(Challenge::Basic) {
             // Unless another thread has renewed it meanwhile.
-            if self.tokens.get(scopes).is_some_and(|it| it.header == *sent) {
+            if self.tokens.get(scopes).is_some_and(|it| it.header == sent.header) {
                 self.tokens.remove(scopes);
             }
             return Ok(true);
         }
         // A keychain whose credentials expire may have new ones.
+        if inner.options.keychain.renews(place.registry) {
+            return self.renewed(inner, place, scopes, Some(sent)).await;
+        }
         self.credentials.remove(&scopes.repository);
         Ok(self.credentials(inner, place, &scopes.repository).await? != known)
+    }
+
+    /// Whether a keychain that renews its credentials has others now than those that were refused.
+    pub(crate) async fn renewed(
+        &mut self,
+        inner: &Inner,
+        place: Place<'_>,
+        scopes: &Scopes,
+        sent: Option<&Login>,
+    ) -> Result<bool, Error> {
+        if !inner.options.keychain.renews(place.registry) {
+            return Ok(false);
+        }
+        inner.options.keychain.refused(place.registry);
+        let login = self.login(inner, place, scopes).await?;
+        Ok(login.map(|it| it.header) != sent.map(|it| it.header.clone()))
     }
 
     async fn credentials(
@@ -130,7 +149,8 @@ impl Auth {
         place: Place<'_>,
         repository: &str,
     ) -> Result<Credentials, Error> {
-        if let Some(known) = self.credentials.get(repository) {
+        let renews = inner.options.keychain.renews(place.registry);
+        if let Some(known) = self.credentials.get(repository).filter(|_| !renews) {
             return Ok(known.clone());
         }
         let keychain = Arc::clone(&inner.options.keychain);

@@ -1,7 +1,7 @@
 //! The client: options, and what is made of them at the first request.
 
 use crate::{
-    Error, Keychain, Retries, Retry,
+    Error, Keychain, KeychainError, Retries, Retry,
     auth::Auth,
     retry::{self, Failed},
     tls,
@@ -11,7 +11,7 @@ use rustls::RootCertStore;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -44,7 +44,15 @@ pub struct Options {
     pub patience: Patience,
     /// Told of each attempt that will be repeated.
     pub on_retry: Option<OnRetry>,
+    /// Makes a repository that a push finds missing.
+    pub make_repository: Option<MakeRepository>,
+    /// Names (host and port) that are looked for at these addresses instead of by DNS.
+    pub resolve: BTreeMap<String, SocketAddr>,
 }
+
+/// Makes a repository (registry, then repository within it). Returns whether it is there now; `false` where
+/// that is not in its power.
+pub type MakeRepository = Arc<dyn Fn(&str, &str) -> Result<bool, KeychainError> + Send + Sync>;
 
 /// Hears of retries.
 pub type OnRetry = Arc<dyn Fn(&Retry) + Send + Sync>;
@@ -74,6 +82,8 @@ impl Options {
             retries: Retries::STANDARD,
             patience: Patience::STANDARD,
             on_retry: None,
+            make_repository: None,
+            resolve: BTreeMap::new(),
         }
     }
 }
@@ -319,6 +329,10 @@ impl Inner {
             .tcp_nodelay(true);
         if kind.bulk {
             builder = builder.http1_only();
+        }
+        for (name, address) in &self.options.resolve {
+            let host = name.rsplit_once(':').map_or(name.as_str(), |it| it.0);
+            builder = builder.resolve(host, *address);
         }
         let builder = self.options.proxies.apply(builder, kind.direct)?;
         builder.build().map_err(|error| bad_option("connection", error))

@@ -15,6 +15,16 @@ pub enum Error {
         /// The image asked for.
         reference: String,
     },
+    /// The registry wants its repositories to be made before something is pushed to them.
+    #[error("{registry} has no repository {repository}{}", told(message))]
+    RepositoryMissing {
+        /// Host and port.
+        registry: String,
+        /// Repository within it.
+        repository: String,
+        /// The registry's own words.
+        message: Option<String>,
+    },
     /// The registry does not have a blob that a manifest names.
     #[error("{registry}/{repository} has no blob {digest}")]
     BlobMissing {
@@ -192,6 +202,17 @@ pub enum Error {
         /// Which rule it breaks.
         why: String,
     },
+    /// A repository could not be made.
+    #[error("cannot make the repository {repository} in {registry}")]
+    Repository {
+        /// Host and port.
+        registry: String,
+        /// Repository within it.
+        repository: String,
+        /// Why.
+        #[source]
+        source: crate::KeychainError,
+    },
     /// The keychain could not answer.
     #[error("credentials for {registry}")]
     Keychain {
@@ -261,16 +282,12 @@ impl Error {
                 "check the name and tag; a private image is reported like this when not signed in"
                     .to_owned()
             }
-            Error::Unauthorized { registry, signed_in: true, .. } => format!(
-                "sign in again with `docker login {registry}`, or correct the entry in config.json"
-            ),
-            Error::Unauthorized { registry, signed_in: false, .. } => format!(
-                "sign in with `docker login {registry}`, or put the credentials into \
-                 $DOCKER_CONFIG/config.json; check the name too, for many registries answer like \
-                 this when a repository does not exist"
-            ),
+            Error::RepositoryMissing { .. } => {
+                "make the repository first; check its name, too".to_owned()
+            }
+            Error::Unauthorized { registry, signed_in, .. } => sign_in(registry, *signed_in),
             Error::Denied { registry, signed_in: false, .. } => {
-                format!("sign in with `docker login {registry}`")
+                format!("sign in with `strake login {registry}`")
             }
             Error::Denied { .. } => {
                 "this account may not do that: check the repository's name and its permissions"
@@ -295,7 +312,9 @@ impl Error {
             Error::NotInLayout { available, .. } if !available.is_empty() => {
                 "add one of these names, or a digest, after the path".to_owned()
             }
-            Error::Keychain { source, .. } => return source.hint(),
+            Error::Keychain { source, .. } | Error::Repository { source, .. } => {
+                return source.hint();
+            }
             Error::SchemaOne { .. } => {
                 "push the image again with a current tool; any since 2016 writes schema 2"
                     .to_owned()
@@ -315,6 +334,19 @@ impl Error {
             _ => return None,
         })
     }
+}
+
+fn sign_in(registry: &str, again: bool) -> String {
+    if again {
+        return format!(
+            "sign in again with `strake login {registry}`, or correct the entry in config.json"
+        );
+    }
+    format!(
+        "sign in with `strake login {registry}`, or put the credentials into \
+         $DOCKER_CONFIG/config.json; check the name too, for many registries answer like this when a \
+         repository does not exist"
+    )
 }
 
 fn listed(platforms: &[Platform]) -> String {

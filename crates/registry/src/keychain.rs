@@ -19,6 +19,18 @@ pub trait Keychain: Send + Sync {
         let _ = repository;
         self.credentials(registry)
     }
+
+    /// Whether what it gives for `registry` expires and it keeps and renews that itself: it is then asked
+    /// before each request.
+    fn renews(&self, registry: &str) -> bool {
+        let _ = registry;
+        false
+    }
+
+    /// Hears that what it gave for `registry` was refused; it is asked again.
+    fn refused(&self, registry: &str) {
+        let _ = registry;
+    }
 }
 
 /// How to log in. `Debug` shows no secret.

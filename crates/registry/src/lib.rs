@@ -35,7 +35,7 @@ mod tree;
 mod trees;
 mod web;
 
-pub use client::{Client, OnRetry, Options, Patience, Proxies};
+pub use client::{Client, MakeRepository, OnRetry, Options, Patience, Proxies};
 pub use docker_archive::DockerArchive;
 pub use docker_config::DockerConfig;
 pub use document::Resolved;

@@ -206,13 +206,35 @@ impl Inner {
         target: &Reference,
     ) -> Result<Opened, Error> {
         let url = self.uploads(host, target).await?;
-        let answer = self.send(&Call::new(host, scopes, Method::POST, url)).await?;
+        let post = || Call::new(host, scopes, Method::POST, url.clone());
+        let mut answer = self.send(&post()).await?;
+        if answer.status() == 404 && self.make_repository(target).await? {
+            answer = self.send(&post()).await?;
+        }
         match answer.status().as_u16() {
             200..=202 => session(host, &answer).map(Opened::Session),
-            404 => Err(Error::NotFound {
-                reference: format!("repository {}/{}", target.registry, target.repository),
-            }),
+            404 => {
+                let message = answer.message().await;
+                let (registry, repository) = (target.registry.clone(), target.repository.clone());
+                Err(Error::RepositoryMissing { registry, repository, message })
+            }
             _ => Err(answer.failure().await),
+        }
+    }
+
+    /// Has a missing repository made, where somebody can. Returns whether it is there now.
+    async fn make_repository(&self, target: &Reference) -> Result<bool, Error> {
+        let Some(make) = self.options.make_repository.clone() else { return Ok(false) };
+        let (registry, repository) = (target.registry.clone(), target.repository.clone());
+        let asked = tokio::task::spawn_blocking(move || make(&registry, &repository)).await;
+        let registry = target.registry.clone();
+        match asked {
+            Ok(made) => made.map_err(|source| Error::Repository {
+                registry,
+                repository: target.repository.clone(),
+                source,
+            }),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
     }
 

@@ -131,6 +131,13 @@ impl Inner {
                 if auth.challenged(self, place, call.scopes, headers, login.as_ref()).await? {
                     continue;
                 }
+            } else if status == StatusCode::FORBIDDEN && at_home && logins == 0 && login.is_some() {
+                // ECR says 403 to a token that has expired.
+                logins += 1;
+                let mut auth = call.host.auth.lock().await;
+                if auth.renewed(self, place, call.scopes, login.as_ref()).await? {
+                    continue;
+                }
             } else if let Some(next) = redirect(call, &url, &response)? {
                 hops += 1;
                 if hops > MAX_REDIRECTS {
@@ -340,6 +347,11 @@ impl Response {
                 Error::UnexpectedStatus { registry, request, status, code, message, retry_after }
             }
         }
+    }
+
+    /// The registry's own words.
+    pub(crate) async fn message(self) -> Option<String> {
+        self.words().await.1
     }
 
     fn request(&self) -> String {

@@ -57,7 +57,7 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     let secrets = inputs::secrets(&args.secrets)?;
     let (privilege, store) = enter_and_open(&args)?;
     let notes = Notes::default();
-    let client = registries::client(&args.registry, args.verbose.then_some(&notes))?;
+    let client = registries::pushing(&args.registry, &args.ecr, args.verbose.then_some(&notes))?;
     let run = run_options::read(&args.run, &args.network, &build_args)?;
     let fetching = Fetching::new(&secrets, &run, &store, &privilege)?;
     watch(signals, &client, &fetching, &store);

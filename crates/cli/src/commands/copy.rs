@@ -5,11 +5,11 @@ use strake_oci::{Platform, Reference};
 use strake_registry::Part;
 
 pub(crate) fn run(args: CopyArgs) -> Result<(), Failure> {
-    let CopyArgs { from, to, platform, no_referrers, transfer } = args;
+    let CopyArgs { from, to, platform, no_referrers, ecr, transfer } = args;
     let platform: Option<Platform> = platform.map(|it| it.parse()).transpose()?;
     let source: Reference = from.parse()?;
     let targets = names::targets(&to)?;
-    let bench = Bench::new(transfer)?;
+    let bench = Bench::pushing(transfer, &ecr)?;
     let part = platform.as_ref().map_or(Part::Whole, Part::Platform);
     let told = targets.iter().map(|it| it.familiar()).collect::<Vec<_>>().join(", ");
     let copied = bench.shown(format!("copying {} to {told}", source.familiar()), |tally| {

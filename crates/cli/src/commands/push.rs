@@ -7,11 +7,11 @@ use strake_oci::Platform;
 use strake_registry::Part;
 
 pub(crate) fn run(args: PushArgs) -> Result<(), Failure> {
-    let PushArgs { image, names, platform, transfer } = args;
+    let PushArgs { image, names, platform, ecr, transfer } = args;
     let platform: Option<Platform> = platform.map(|it| it.parse()).transpose()?;
     let written = if names.is_empty() { std::slice::from_ref(&image) } else { &names };
     let targets = names::targets(written)?;
-    let bench = Bench::new(transfer)?;
+    let bench = Bench::pushing(transfer, &ecr)?;
     let origin = Origin::find(&image, &bench.store)?;
     if let Origin::Registry(reference) = &origin {
         return Err(Failure::new(format!("the store has no image {}", reference.familiar()))

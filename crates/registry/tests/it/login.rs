@@ -127,7 +127,7 @@ fn a_wrong_password_is_one_clear_error() {
         let error = push(&fake, basic("ann", "hunter2")).unwrap_err();
         assert!(matches!(error, Error::Unauthorized { signed_in: true, .. }), "{error:?}");
         let text = format!("{error} {error:?} {:?}", error.hint());
-        assert!(text.contains(&fake.host()) && text.contains("docker login"), "{text}");
+        assert!(text.contains(&fake.host()) && text.contains("strake login"), "{text}");
         assert!(text.contains("bad login") && !text.contains("hunter2"), "{text}");
         assert_eq!(fake.count("PUT", ""), 0);
     }
