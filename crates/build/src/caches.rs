@@ -6,7 +6,6 @@
 use crate::{StepError, engine::Engine, mounts, op::copy::Prepared};
 use std::{
     collections::BTreeMap,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 use strake_cache::CacheMount;
@@ -85,7 +84,7 @@ fn fill(engine: &Engine<'_>, kind: &MountKind, path: &Path, dir: &Path) -> Resul
     if (uid, gid) != (0, 0) {
         strake_rootfs::set_owner(path, uid, gid, &engine.bench.privilege)?;
     }
-    Ok(fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode))?)
+    Ok(strake_rootfs::set_mode(path, mode, &engine.bench.privilege)?)
 }
 
 /// What a cache starts from. As in BuildKit, the whole of `from` counts only where no owner or mode

@@ -73,6 +73,7 @@ pub(crate) fn form(privilege: &Privilege) -> (Form, &'static str) {
     match privilege {
         Privilege::Root => (Form::Root, "root"),
         Privilege::SubIds => (Form::SubIds, "subids"),
-        Privilege::SingleId | Privilege::None { .. } => (Form::SingleId, "single"),
+        Privilege::SingleId => (Form::SingleId, "single"),
+        Privilege::Emulated | Privilege::None { .. } => (Form::Unprivileged, "unprivileged"),
     }
 }

@@ -83,7 +83,7 @@ impl Forward {
         let listener = bind(dir)?;
         let Access { mode, uid, gid } = access;
         // With one id there is no other owner to give it to, and every user may connect.
-        if !matches!(privilege, Privilege::SingleId) {
+        if !matches!(privilege, Privilege::SingleId | Privilege::Emulated) {
             std::os::unix::fs::chown(&path, Some(*uid), Some(*gid))?;
         }
         fs_err::set_permissions(&path, std::fs::Permissions::from_mode(*mode))?;

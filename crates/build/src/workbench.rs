@@ -77,7 +77,12 @@ impl Workbench {
             let probe = self.store.temp_dir("probe");
             probe.is_ok_and(|it| strake_sandbox::overlay_works(it.path()))
         };
-        !self.no_overlay && *self.overlay.get_or_init(works)
+        !self.no_overlay && !self.is_emulated() && *self.overlay.get_or_init(works)
+    }
+
+    /// Whether nothing can be mounted.
+    pub(crate) fn is_emulated(&self) -> bool {
+        matches!(self.privilege, Privilege::Emulated)
     }
 
     pub(crate) fn fail(&self) {

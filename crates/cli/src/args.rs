@@ -227,8 +227,8 @@ pub(crate) struct BuildArgs {
     /// Only `false` is accepted: attestations are not made
     #[arg(long, value_name = "false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) sbom: Option<String>,
-    /// How RUN is isolated: namespaces
-    #[arg(long, value_name = "BACKEND", value_parser = ["namespaces"])]
+    /// How RUN is isolated: the best of namespaces and emulated that works here, or the one named
+    #[arg(long, value_name = "BACKEND", value_parser = ["auto", "namespaces", "emulated"])]
     pub(crate) sandbox: Option<String>,
     /// How many threads read and compress; by default as many as there are cores. The image does not
     /// depend on it

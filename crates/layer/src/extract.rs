@@ -64,7 +64,7 @@ impl<'a> Extract<'a> {
             if entry.kind == (Kind::Directory { opaque: true }) {
                 let name: &[u8] = match self.form {
                     Form::Root => b"trusted.overlay.opaque",
-                    Form::SubIds | Form::SingleId => b"user.overlay.opaque",
+                    Form::SubIds | Form::SingleId | Form::Unprivileged => b"user.overlay.opaque",
                 };
                 set(&directory, &path, name, b"y")?;
             }
@@ -214,7 +214,7 @@ impl<'a> Extract<'a> {
         self.create(parent, &entry.path, |it| fs::mknodat(parent, it, kind, mode, device))?;
         self.describe_name(parent, entry)?;
         let last = name::split(&entry.path).1;
-        fs::chmodat(parent, last, Mode::from_raw_mode(entry.mode), AtFlags::empty())
+        fs::chmodat(parent, last, Mode::from_raw_mode(self.real_mode(entry)), AtFlags::empty())
             .map_err(|it| UnpackError::write(&entry.path, it))?;
         self.set_times_of_name(parent, entry)
     }
@@ -234,7 +234,12 @@ impl<'a> Extract<'a> {
                     .map_err(failed)?;
             }
             Form::SingleId if (entry.uid, entry.gid) == (0, 0) => {}
-            Form::SingleId => {
+            Form::Unprivileged if self.real_mode(entry) != entry.mode => {
+                let owner = format!("{}:{}:{:04o}", entry.uid, entry.gid, entry.mode);
+                set(file, &entry.path, b"user.strake.owner", owner.as_bytes())?;
+            }
+            Form::Unprivileged if (entry.uid, entry.gid) == (0, 0) => {}
+            Form::SingleId | Form::Unprivileged => {
                 let owner = format!("{}:{}", entry.uid, entry.gid);
                 set(file, &entry.path, b"user.strake.owner", owner.as_bytes())?;
             }
@@ -248,14 +253,24 @@ impl<'a> Extract<'a> {
                 done => self.judge(done, entry, name)?,
             }
         }
-        fs::fchmod(file, Mode::from_raw_mode(entry.mode)).map_err(failed)?;
+        fs::fchmod(file, Mode::from_raw_mode(self.real_mode(entry))).map_err(failed)?;
         fs::futimens(file, &times(entry)).map_err(failed)
+    }
+
+    /// The mode that a file is given: where the owner would keep itself out, a wider one.
+    fn real_mode(&self, entry: &Entry) -> u32 {
+        let owner = match (self.form, &entry.kind) {
+            (Form::Root | Form::SubIds | Form::SingleId, _) => 0,
+            (Form::Unprivileged, Kind::Directory { .. }) => 0o700,
+            (Form::Unprivileged, _) => 0o600,
+        };
+        entry.mode | owner
     }
 
     /// Owner and extended attributes of what cannot be opened.
     fn describe_name(&self, parent: &OwnedFd, entry: &Entry) -> Made {
         let last = name::split(&entry.path).1;
-        if self.form != Form::SingleId {
+        if !matches!(self.form, Form::SingleId | Form::Unprivileged) {
             let (uid, gid) = (Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)));
             fs::chownat(parent, last, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(|it| UnpackError::write(&entry.path, it))?;

@@ -24,6 +24,9 @@ pub enum Form {
     /// directories of others carry `user.strake.owner` = `UID:GID`. Devices are empty files that carry
     /// `user.strake.node` = `c:MAJOR:MINOR` or `b:..`.
     SingleId,
+    /// For a user without any namespace. As for one id; a file or directory whose mode would keep its
+    /// owner out gets a wider one, and carries `user.strake.owner` = `UID:GID:MODE`.
+    Unprivileged,
 }
 
 /// A layer could not be read or unpacked.

@@ -26,13 +26,30 @@ pub fn copy_tree(from: &Path, to: &Path) -> Result<(), RootError> {
 /// Makes `path` belong to a user and group, or records that where files can belong to one id only.
 pub fn set_owner(path: &Path, uid: u32, gid: u32, privilege: &Privilege) -> Result<(), RootError> {
     let changed = match privilege {
-        Privilege::SingleId => {
+        Privilege::SingleId | Privilege::Emulated => {
             let value = format!("{uid}:{gid}");
             rustix::fs::lsetxattr(path, OWNER, value.as_bytes(), XattrFlags::empty())
         }
         Privilege::Root | Privilege::SubIds | Privilege::None { .. } => chown(path, uid, gid),
     };
     changed.context("change the owner of", path)
+}
+
+/// Gives `path` a mode, or records the one that would keep this user out of its own file.
+pub fn set_mode(path: &Path, mode: u32, privilege: &Privilege) -> Result<(), RootError> {
+    let found = fs::symlink_metadata(path).context("read", path)?;
+    let owner = if found.is_dir() { 0o700 } else { 0o600 };
+    let real = if matches!(privilege, Privilege::Emulated) { mode | owner } else { mode };
+    if real != mode {
+        let recorded = xattrs(path).context("read the attributes of", path)?;
+        let owner = recorded.get(OWNER).map_or_else(|| b"0:0".to_vec(), Clone::clone);
+        let mut fields = owner.split(|it| *it == b':');
+        let ids = [fields.next().unwrap_or(b"0"), fields.next().unwrap_or(b"0")].join(&b':');
+        let value = [ids, format!(":{mode:04o}").into_bytes()].concat();
+        rustix::fs::lsetxattr(path, OWNER, &value, XattrFlags::empty())
+            .context("change the mode of", path)?;
+    }
+    fs::set_permissions(path, Permissions::from_mode(real)).context("change the mode of", path)
 }
 
 fn copy_below(

@@ -36,7 +36,7 @@ impl Owners {
     pub(crate) fn new(privilege: &Privilege, listed: &[Owner]) -> Owners {
         match privilege {
             Privilege::Root | Privilege::SubIds | Privilege::None { .. } => Owners::Real,
-            Privilege::SingleId => {
+            Privilege::SingleId | Privilege::Emulated => {
                 let name = |it: &Path| {
                     let bytes = it.as_os_str().as_bytes();
                     bytes.strip_prefix(b"/").unwrap_or(bytes).to_vec()
@@ -83,10 +83,12 @@ pub(crate) fn look(path: &Path, name: &[u8], owners: &Owners) -> Result<Found, R
     }
     let mut xattrs = xattrs(path).context("read the attributes of", path)?;
     let opaque = is_opaque(&xattrs);
+    let mut wanted = None;
     let owner = match owners {
         Owners::Real => Some((metadata.uid(), metadata.gid())),
         Owners::Recorded(listed) => {
             let recorded = xattrs.get(OWNER).and_then(|it| parse_owner(it));
+            wanted = xattrs.get(OWNER).and_then(|it| parse_mode(it));
             recorded.or_else(|| listed.get(name).copied())
         }
     };
@@ -104,7 +106,7 @@ pub(crate) fn look(path: &Path, name: &[u8], owners: &Owners) -> Result<Found, R
     let entry = Entry {
         path: name.to_vec(),
         kind,
-        mode: metadata.mode() & 0o7777,
+        mode: wanted.unwrap_or(metadata.mode() & 0o7777),
         uid,
         gid,
         mtime: metadata.mtime(),
@@ -130,6 +132,11 @@ fn kind_of(path: &Path, metadata: &Metadata) -> Result<Kind, RootError> {
     } else {
         Kind::File { size: metadata.len() }
     })
+}
+
+/// The mode in `uid:gid:mode`: what it was to be where it would have kept the user itself out.
+fn parse_mode(value: &[u8]) -> Option<u32> {
+    u32::from_str_radix(str::from_utf8(value).ok()?.split(':').nth(2)?, 8).ok()
 }
 
 /// `uid:gid`, with room for more fields after it.

@@ -14,7 +14,7 @@ mod plain;
 mod root;
 mod users;
 
-pub use copy::{copy_tree, set_owner};
+pub use copy::{copy_tree, set_mode, set_owner};
 pub use error::RootError;
 pub use root::{Prepare, Root};
 pub use users::{UserError, UserInfo, lookup_chown, lookup_user, numeric_owner};

@@ -2,15 +2,14 @@
 
 use crate::{
     changes::{self, Changed},
-    copy::{set_mtime, set_owner},
+    copy::{set_mode, set_mtime, set_owner},
     error::{Context, RootError},
     inspect::Owners,
     plain::{self, Stamps},
 };
 use rustix::fs::XattrFlags;
 use std::{
-    fs::{self, Permissions},
-    os::unix::fs::PermissionsExt as _,
+    fs,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -124,7 +123,7 @@ fn dress_root(dir: &Path, tree: &Tree, privilege: &Privilege) -> Result<(), Root
         rustix::fs::setxattr(dir, &name[..], value, XattrFlags::empty())
             .context("change the attributes of", dir)?;
     }
-    fs::set_permissions(dir, Permissions::from_mode(*mode)).context("change the mode of", dir)?;
+    set_mode(dir, *mode, privilege)?;
     set_mtime(dir, *mtime, 0)
 }
 

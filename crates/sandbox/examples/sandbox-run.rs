@@ -8,8 +8,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use strake_sandbox::{
-    BindLimits, CancelToken, EnterOptions, ExitStatus, Identity, Mount, MountSource, Network,
-    Output, Privilege, RootSpec, RunSpec, Security, Ulimit, enter, maybe_init, run,
+    Backend, BindLimits, CancelToken, EnterOptions, ExitStatus, Identity, Mount, MountSource,
+    Network, Output, Privilege, RootSpec, RunSpec, Security, Ulimit, enter, maybe_init, run,
 };
 
 /// What the command line says; every option takes one value but the last five.
@@ -28,6 +28,7 @@ struct Options {
     insecure: bool,
     network_none: bool,
     single_id: bool,
+    backend: Option<Backend>,
     show_privilege: bool,
     cancel_on_output: bool,
     argv: Vec<OsString>,
@@ -36,8 +37,11 @@ struct Options {
 fn main() {
     maybe_init();
     let options = options();
-    let entered =
-        enter(&EnterOptions { path: std::env::var_os("PATH"), single_id: options.single_id });
+    let entered = enter(&EnterOptions {
+        path: std::env::var_os("PATH"),
+        single_id: options.single_id,
+        backend: options.backend,
+    });
     let privilege = entered.expect("ids can be mapped");
     if options.show_privilege {
         println!("{privilege:?}");
@@ -97,6 +101,7 @@ fn options() -> Options {
             "--network-none" => options.network_none = true,
             "--insecure" => options.insecure = true,
             "--ulimit" => options.ulimits.push(ulimit(&text(value()))),
+            "--emulated" => options.backend = Some(Backend::Emulated),
             "--single-id" => options.single_id = true,
             "--cancel-on-output" => options.cancel_on_output = true,
             "--privilege" => options.show_privilege = true,

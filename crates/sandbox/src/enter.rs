@@ -12,8 +12,8 @@ use rustix::process::{Pid, getgid, getpid, getuid, waitpid};
 use rustix::thread::{CapabilitySet, UnshareFlags, capabilities};
 use serde::{Deserialize, Serialize};
 
-use crate::subid;
 use crate::sys::process::{Forked, exit_now, fork, unshare};
+use crate::{Backend, probe, subid};
 
 /// How to enter.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct EnterOptions {
     pub path: Option<OsString>,
     /// Map one id only, even where more can be had.
     pub single_id: bool,
+    /// The only backend that will do; the best that there is without it.
+    pub backend: Option<Backend>,
 }
 
 /// What this process may do after [`enter`].
@@ -33,7 +35,10 @@ pub enum Privilege {
     SubIds,
     /// Root in a user namespace in which no other id exists; owners are recorded on the side.
     SingleId,
-    /// No namespaces to be had: nothing can be run.
+    /// No namespaces, and nothing else either: paths, users and owners are emulated; owners and modes
+    /// are recorded on the side.
+    Emulated,
+    /// Nothing can be run.
     None {
         /// What refused, and what would allow it.
         why: String,
@@ -51,11 +56,32 @@ pub enum EnterError {
     Fork(io::Error),
 }
 
-/// Moves this process into its own mount namespace and, without privileges, its own user namespace.
+/// Moves this process into its own mount namespace and, without privileges, its own user namespace;
+/// where that is refused, finds the next best way.
 ///
-/// Must be called while the process has one thread. Afterwards the process sees itself as user 0 and
-/// its mounts are its own and end with it.
+/// Must be called while the process has one thread. In namespaces the process sees itself afterwards
+/// as user 0, and its mounts are its own and end with it.
 pub fn enter(options: &EnterOptions) -> Result<Privilege, EnterError> {
+    let emulated = |so_far: Option<String>| {
+        Ok(match probe::emulation() {
+            Ok(()) => Privilege::Emulated,
+            Err(reason) => {
+                let so_far = so_far.map(|it| format!("{it}; ")).unwrap_or_default();
+                Privilege::None { why: format!("{so_far}{reason}") }
+            }
+        })
+    };
+    match options.backend {
+        Some(Backend::Emulated) => emulated(None),
+        Some(Backend::Namespaces) => enter_namespaces(options),
+        None => match enter_namespaces(options)? {
+            Privilege::None { why } => emulated(Some(why)),
+            privilege => Ok(privilege),
+        },
+    }
+}
+
+fn enter_namespaces(options: &EnterOptions) -> Result<Privilege, EnterError> {
     let admin = getuid().is_root() && has_admin();
     if admin && !options.single_id && unshare(UnshareFlags::NEWNS).is_ok() && keep_mounts().is_ok()
     {
@@ -104,10 +130,12 @@ fn mapped_ids(map: &str) -> u64 {
 fn try_in_child(uid: u32, gid: u32) -> io::Result<io::Result<()>> {
     match fork()? {
         Forked::Child => {
-            let tried = unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)
+            let flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWPID;
+            let tried = unshare(flags)
                 .map_err(io::Error::from)
                 .and_then(|()| map_one(uid, gid))
-                .and_then(|()| keep_mounts());
+                .and_then(|()| keep_mounts())
+                .and_then(|()| probe::fresh_proc());
             exit_now(tried.err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EPERM)))
         }
         Forked::Parent(child) => {

@@ -41,7 +41,22 @@
 //! A user other than 0 is refused, as by the kernel: to change owners and ids; to make, open for
 //! writing, remove, rename, link, chmod or execute what its modes forbid. `access` says the same.
 //!
+//! # Emulation
+//!
+//! Under [`Privilege::Emulated`] there is no namespace and nothing is mounted: a seccomp filter hands
+//! every call that takes a path, asks who a process is, or reaches another process to a process of
+//! ours, which answers it. It looks paths up inside of the tree itself and hands open files over, so
+//! that nothing a program does to its memory or to the tree meanwhile leads out. The tree is a
+//! [`RootSpec::Plain`] that belongs to this user; owners and modes are recorded as with one id, the
+//! mode as a third field where the real one has to be wider. Mounts are directories and files that
+//! stand in for each other; [`Network::None`] refuses sockets but those of Unix.
+//!
 //! # What is not enforced
+//!
+//! - Emulated: pid, ipc and network namespace are the builder's; processes outside cannot be signalled,
+//!   traced or looked at. The size of a tmpfs is not limited. A RUN without limits is an error.
+//! - Emulated: 32-bit programs, ptrace, inotify, datagrams to a path, and io_uring are refused;
+//!   `sendmsg` to the path of a datagram socket of the host is not.
 //!
 //! - With one id: reading files and searching directories that a user's mode bits forbid, changing
 //!   times and attributes of others' files, signals to others' processes; ACLs do not count.
@@ -60,11 +75,13 @@
 //! - A container that hides parts of its /proc refuses a fresh one, and so any run, to a user.
 
 mod binfmt;
+mod emulated;
 mod enter;
 mod identity;
 mod init;
 mod notify;
 mod overlay;
+mod probe;
 mod run;
 mod seccomp;
 mod spec;
@@ -94,4 +111,6 @@ pub fn trim_memory() {
 pub enum Backend {
     /// User, mount, pid, ipc and uts namespaces.
     Namespaces,
+    /// Paths, users and owners are emulated by a process that answers system calls.
+    Emulated,
 }

@@ -296,7 +296,7 @@ fn network(network: Network) -> strake_sandbox::Network {
 /// Owners of what cannot carry a record on disk, where owners are records.
 fn special_owners(tree: &Tree, privilege: &Privilege) -> Vec<Owner> {
     use std::os::unix::ffi::OsStrExt;
-    if !matches!(privilege, Privilege::SingleId) {
+    if !matches!(privilege, Privilege::SingleId | Privilege::Emulated) {
         return Vec::new();
     }
     tree.walk(b"")

@@ -34,7 +34,7 @@ use strake_layer::Compression;
 use strake_oci::{Digest, Platform, Reference};
 use strake_plan::{Network, Plan};
 use strake_registry::Client;
-use strake_sandbox::{EnterOptions, Privilege};
+use strake_sandbox::{Backend, EnterOptions, Privilege};
 
 pub(crate) fn run(args: BuildArgs) -> Result<(), Failure> {
     let signals = Signals::new()?;
@@ -113,7 +113,7 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
 /// Where the store is follows from who calls, which is not to be seen any more inside.
 fn enter_and_open(args: &BuildArgs) -> Result<(Privilege, Store), Failure> {
     let uid = rustix::process::getuid().as_raw();
-    let privilege = enter(args.single_id)?;
+    let privilege = enter(args.sandbox.as_deref(), args.single_id)?;
     Ok((privilege, Store::open(&environment::store(args.store.store.clone(), uid))?))
 }
 
@@ -187,9 +187,14 @@ fn run_and_publish(
 }
 
 /// Makes this process root in its own namespaces, as far as the machine lets it.
-pub(crate) fn enter(single_id: bool) -> Result<Privilege, Failure> {
+pub(crate) fn enter(sandbox: Option<&str>, single_id: bool) -> Result<Privilege, Failure> {
     let path = environment::get(environment::PATH);
-    Ok(strake_sandbox::enter(&EnterOptions { path, single_id })?)
+    let backend = match sandbox {
+        Some("namespaces") => Some(Backend::Namespaces),
+        Some("emulated") => Some(Backend::Emulated),
+        _ => None,
+    };
+    Ok(strake_sandbox::enter(&EnterOptions { path, single_id, backend })?)
 }
 
 /// Flags that are known and not there, and those that only one value makes sense for.

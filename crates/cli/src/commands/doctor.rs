@@ -8,7 +8,7 @@ use strake_sandbox::Privilege;
 pub(crate) fn run(args: StoreArgs) -> Result<(), Failure> {
     let uid = rustix::process::getuid().as_raw();
     let folder = environment::store(args.store, uid);
-    let privilege = crate::commands::build::enter(false)?;
+    let privilege = crate::commands::build::enter(None, false)?;
     let text = match &privilege {
         Privilege::Root => "namespaces, as root".to_owned(),
         Privilege::SubIds => "namespaces, as an ordinary user with ids from /etc/subuid".to_owned(),
@@ -16,12 +16,15 @@ pub(crate) fn run(args: StoreArgs) -> Result<(), Failure> {
             "namespaces, as an ordinary user with one id; owners are recorded on the side"
                 .to_owned()
         }
+        Privilege::Emulated => {
+            "emulated: no namespaces; paths, users and owners are emulated".to_owned()
+        }
         Privilege::None { why } => format!("none: {why}; images without RUN can be built"),
     };
     say::data(&format!("sandbox:   {text}"));
     let store = strake_cache::Store::open(&folder)?;
     let probe = store.temp_dir("probe")?;
-    let overlay = if matches!(privilege, Privilege::None { .. }) {
+    let overlay = if matches!(privilege, Privilege::Emulated | Privilege::None { .. }) {
         "not tried"
     } else if strake_sandbox::overlay_works(probe.path()) {
         "works"

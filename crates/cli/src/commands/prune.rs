@@ -22,7 +22,7 @@ pub(crate) fn run(args: PruneArgs) -> Result<(), Failure> {
     };
     let uid = rustix::process::getuid().as_raw();
     // Folders that a single-id build left are removed as the user namespace's root.
-    let _privilege = crate::commands::build::enter(false)?;
+    let _privilege = crate::commands::build::enter(None, false)?;
     let store = Store::open(&environment::store(store.store, uid))?;
     let now = u64::try_from(crate::clock::now()).unwrap_or(0);
     let report = store.prune(&options, now)?;

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::credentials::Credentials;
 use super::place::{Place, of_descriptor, of_path, parent, read_path};
 use super::record::{self, Node};
-use super::{Answer, Call, Engine};
+use super::{Answer, Call, Engine, Holder};
 use crate::sys::memory;
 
 const CWD_ARGUMENT: u64 = libc::AT_FDCWD as u64;

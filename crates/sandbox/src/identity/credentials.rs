@@ -11,11 +11,11 @@ const KEEP: u32 = u32::MAX;
 
 /// Real, effective, saved and file system id, of users or of groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Ids {
-    pub(super) real: u32,
-    pub(super) effective: u32,
-    pub(super) saved: u32,
-    pub(super) file_system: u32,
+pub(crate) struct Ids {
+    pub(crate) real: u32,
+    pub(crate) effective: u32,
+    pub(crate) saved: u32,
+    pub(crate) file_system: u32,
 }
 
 impl Ids {
@@ -28,7 +28,7 @@ impl Ids {
     }
 
     /// setuid(2), setgid(2).
-    pub(super) fn set(self, id: u32, privileged: bool) -> Result<Self, Errno> {
+    pub(crate) fn set(self, id: u32, privileged: bool) -> Result<Self, Errno> {
         if privileged {
             Ok(Self::all(id))
         } else if id == self.real || id == self.saved {
@@ -39,7 +39,7 @@ impl Ids {
     }
 
     /// setreuid(2), setregid(2).
-    pub(super) fn set_two(
+    pub(crate) fn set_two(
         self,
         real: u32,
         effective: u32,
@@ -61,7 +61,7 @@ impl Ids {
     }
 
     /// setresuid(2), setresgid(2).
-    pub(super) fn set_three(self, ids: [u32; 3], privileged: bool) -> Result<Self, Errno> {
+    pub(crate) fn set_three(self, ids: [u32; 3], privileged: bool) -> Result<Self, Errno> {
         let known = [KEEP, self.real, self.effective, self.saved];
         if !privileged && !ids.iter().all(|id| known.contains(id)) {
             return Err(Errno::PERM);
@@ -77,7 +77,7 @@ impl Ids {
     }
 
     /// setfsuid(2), setfsgid(2), which never fail.
-    pub(super) fn set_file_system(self, id: u32, privileged: bool) -> Self {
+    pub(crate) fn set_file_system(self, id: u32, privileged: bool) -> Self {
         let known = [self.real, self.effective, self.saved, self.file_system].contains(&id);
         if id != KEEP && (privileged || known) { Self { file_system: id, ..self } } else { self }
     }
@@ -95,19 +95,19 @@ fn chosen(new: u32, old: u32) -> u32 {
 
 /// Everything that says who a process is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Credentials {
-    pub(super) user: Ids,
-    pub(super) group: Ids,
-    pub(super) groups: Vec<u32>,
+pub(crate) struct Credentials {
+    pub(crate) user: Ids,
+    pub(crate) group: Ids,
+    pub(crate) groups: Vec<u32>,
     /// Whether capabilities are to outlast the user ids 0, see prctl(2), PR_SET_KEEPCAPS.
-    pub(super) keeps: bool,
+    pub(crate) keeps: bool,
     /// Whether they did.
-    pub(super) kept: bool,
+    pub(crate) kept: bool,
 }
 
 impl Credentials {
     /// Root.
-    pub(super) const ROOT: Self = Self {
+    pub(crate) const ROOT: Self = Self {
         user: Ids::all(0),
         group: Ids::all(0),
         groups: Vec::new(),
@@ -116,7 +116,7 @@ impl Credentials {
     };
 
     /// Those of a user who just logged in.
-    pub(super) fn of(user: &Identity) -> Self {
+    pub(crate) fn of(user: &Identity) -> Self {
         let Identity { uid, gid, groups } = user;
         let (user, group, mut groups) = (Ids::all(*uid), Ids::all(*gid), groups.clone());
         // As the kernel keeps them.
@@ -125,7 +125,7 @@ impl Credentials {
     }
 
     /// Changes the user ids, and with the last 0 gives capabilities up, unless they are kept.
-    pub(super) fn set_user(&mut self, user: Ids) {
+    pub(crate) fn set_user(&mut self, user: Ids) {
         let had_root = self.user.has_root();
         self.user = user;
         if had_root && !user.has_root() {
@@ -134,7 +134,7 @@ impl Credentials {
     }
 
     /// What execve(2) makes of them for a file that sets ids, or for one that sets none.
-    pub(super) fn executed(&self, user: Option<u32>, group: Option<u32>) -> Self {
+    pub(crate) fn executed(&self, user: Option<u32>, group: Option<u32>) -> Self {
         Self {
             user: self.user.executed(user),
             group: self.group.executed(group),
@@ -145,22 +145,22 @@ impl Credentials {
     }
 
     /// Returns whether ids may be changed at will.
-    pub(super) fn is_privileged(&self) -> bool {
+    pub(crate) fn is_privileged(&self) -> bool {
         self.user.effective == 0 || self.kept
     }
 
     /// Returns whether files are touched as root, in files' groups too.
-    pub(super) fn makes_root_files(&self) -> bool {
+    pub(crate) fn makes_root_files(&self) -> bool {
         self.user.file_system == 0 && self.group.file_system == 0
     }
 
     /// Returns whether a group is one of the process's own.
-    pub(super) fn is_member(&self, gid: u32) -> bool {
+    pub(crate) fn is_member(&self, gid: u32) -> bool {
         self.group.file_system == gid || self.groups.contains(&gid)
     }
 
     /// Returns whether a file of this owner and mode may be used in a way: 4 read, 2 write, 1 search.
-    pub(super) fn permits(&self, (uid, gid): (u32, u32), mode: u32, way: u32) -> bool {
+    pub(crate) fn permits(&self, (uid, gid): (u32, u32), mode: u32, way: u32) -> bool {
         let granted = if self.user.file_system == 0 {
             7
         } else if self.user.file_system == uid {
@@ -179,20 +179,20 @@ impl Credentials {
 pub(crate) struct CredentialsId(pub(crate) u64);
 
 /// All credentials that any process has had.
-pub(super) struct Table {
+pub(crate) struct Table {
     all: Vec<Credentials>,
     numbers: BTreeMap<Credentials, CredentialsId>,
 }
 
 impl Table {
     /// Starts with root's, under number 0.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut table = Self { all: Vec::new(), numbers: BTreeMap::new() };
         table.number(Credentials::ROOT);
         table
     }
 
-    pub(super) fn number(&mut self, credentials: Credentials) -> CredentialsId {
+    pub(crate) fn number(&mut self, credentials: Credentials) -> CredentialsId {
         if let Some(number) = self.numbers.get(&credentials) {
             return *number;
         }
@@ -203,7 +203,7 @@ impl Table {
     }
 
     /// Returns the credentials under a number; an unknown number is root's, the kernel's own view.
-    pub(super) fn get(&self, number: CredentialsId) -> Credentials {
+    pub(crate) fn get(&self, number: CredentialsId) -> Credentials {
         let index = usize::try_from(number.0).ok();
         index.and_then(|index| self.all.get(index)).unwrap_or(&Credentials::ROOT).clone()
     }

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use rustix::io::Errno;
 
-use super::{Answer, Call, Engine, stat};
+use super::{Answer, Call, Engine, Holder, stat};
 use crate::sys::memory;
 
 pub(super) fn answer(engine: &mut Engine, call: &Call) -> Option<Answer> {

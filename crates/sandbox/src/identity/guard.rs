@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::credentials::Credentials;
 use super::place::{Place, of_descriptor, of_path, parent, read_path};
-use super::{Answer, Call, Engine, stat};
+use super::{Answer, Call, Engine, Holder, stat};
 use crate::sys::memory;
 
 const CWD: u64 = libc::AT_FDCWD as u64;

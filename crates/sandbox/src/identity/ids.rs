@@ -3,13 +3,13 @@
 use rustix::io::Errno;
 
 use super::credentials::Ids;
-use super::{Answer, Call, Engine};
+use super::{Answer, Call, Holder};
 use crate::sys::memory;
 
 /// As many groups as the kernel takes.
 const MAX_GROUPS: u64 = 65536;
 
-pub(super) fn answer(engine: &mut Engine, call: &Call) -> Option<Answer> {
+pub(crate) fn answer(engine: &mut impl Holder, call: &Call) -> Option<Answer> {
     let credentials = engine.credentials(call.pid);
     let value = |id: u32| Some(Answer::Value(Ok(i64::from(id))));
     match call.number {
@@ -34,7 +34,7 @@ pub(super) fn answer(engine: &mut Engine, call: &Call) -> Option<Answer> {
 }
 
 /// prctl(PR_SET_KEEPCAPS, ..) and prctl(PR_SET_SECUREBITS, ..), which the kernel carries out too.
-fn keep_capabilities(engine: &mut Engine, call: &Call) {
+fn keep_capabilities(engine: &mut impl Holder, call: &Call) {
     /// SECBIT_NO_SETUID_FIXUP and SECBIT_KEEP_CAPS.
     const KEEPING: u64 = 1 << 2 | 1 << 4;
     let [option, value, ..] = call.arguments;
@@ -46,7 +46,7 @@ fn keep_capabilities(engine: &mut Engine, call: &Call) {
 }
 
 /// capset(2), which the kernel carries out too: what was kept may now be given up.
-fn drop_capabilities(engine: &mut Engine, call: &Call) {
+fn drop_capabilities(engine: &mut impl Holder, call: &Call) {
     /// CAP_SETGID and CAP_SETUID.
     const SET_IDS: u32 = 1 << 6 | 1 << 7;
     let mut new = engine.credentials(call.pid);
@@ -63,7 +63,7 @@ fn id(argument: u64) -> u32 {
     (argument & u64::from(u32::MAX)) as u32
 }
 
-fn set(engine: &mut Engine, call: &Call) -> Option<Answer> {
+fn set(engine: &mut impl Holder, call: &Call) -> Option<Answer> {
     let mut new = engine.credentials(call.pid);
     let privileged = new.is_privileged();
     let [one, two, three, ..] = call.arguments.map(id);
@@ -116,7 +116,7 @@ fn write_groups(call: &Call, groups: &[u32]) -> Result<i64, Errno> {
     Ok(count.cast_signed())
 }
 
-fn set_groups(engine: &mut Engine, call: &Call) -> Result<i64, Errno> {
+fn set_groups(engine: &mut impl Holder, call: &Call) -> Result<i64, Errno> {
     let [size, address, ..] = call.arguments;
     let mut new = engine.credentials(call.pid);
     if !new.is_privileged() {

@@ -11,12 +11,12 @@
 //! The engine knows calls and answers; how a call is caught and answered is the front end's.
 
 mod create;
-mod credentials;
+pub(crate) mod credentials;
 mod exec;
 mod guard;
-mod ids;
+pub(crate) mod ids;
 mod owners;
-mod place;
+pub(crate) mod place;
 pub(crate) mod record;
 mod special;
 mod stat;
@@ -36,6 +36,14 @@ use crate::sys::process::{limit_of, set_limit_of};
 
 /// The resource limit that carries credentials: RLIMIT_LOCKS.
 pub(crate) const CARRIER: u32 = 10;
+
+/// Who knows which credentials a process has.
+pub(crate) trait Holder {
+    /// The credentials of a process.
+    fn credentials(&self, pid: u32) -> Credentials;
+    /// Gives a process other credentials.
+    fn set_credentials(&mut self, pid: u32, credentials: Credentials) -> Result<(), Errno>;
+}
 
 /// A system call that waits for an answer.
 #[derive(Clone, Copy, Debug)]
@@ -124,14 +132,14 @@ impl Engine {
             _ => ids::answer(self, call).or_else(|| guard::answer(self, call)),
         }
     }
+}
 
-    /// The credentials of a process.
+impl Holder for Engine {
     fn credentials(&self, pid: u32) -> Credentials {
         let number = limit_of(pid, CARRIER).map_or(0, |(soft, _)| soft);
         self.table.get(CredentialsId(number))
     }
 
-    /// Gives a process other credentials.
     fn set_credentials(&mut self, pid: u32, credentials: Credentials) -> Result<(), Errno> {
         let number = self.table.number(credentials);
         set_limit_of(pid, CARRIER, number.0, u64::MAX)

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::credentials::Credentials;
 use super::place::{Place, of_descriptor, of_path, read_path};
 use super::record::PREFIX;
-use super::{Answer, Call, Engine, stat};
+use super::{Answer, Call, Engine, Holder, stat};
 use crate::sys::memory;
 
 const KEEP: u32 = u32::MAX;

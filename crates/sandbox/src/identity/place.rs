@@ -49,7 +49,7 @@ pub(super) fn root_of(pid: &str) -> Option<(u64, u64)> {
 }
 
 /// Reads a path from the memory of a caller.
-pub(super) fn read_path(pid: u32, address: u64) -> Result<Vec<u8>, Errno> {
+pub(crate) fn read_path(pid: u32, address: u64) -> Result<Vec<u8>, Errno> {
     let mut path = Vec::new();
     let mut address = address;
     while path.len() < PATH_MAX {
@@ -72,7 +72,7 @@ pub(super) fn read_path(pid: u32, address: u64) -> Result<Vec<u8>, Errno> {
 }
 
 /// Splits a path into the directory and the name in it; `None` if the last part is no name.
-pub(super) fn parent(path: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn parent(path: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = path.iter().rposition(|byte| *byte != b'/')? + 1;
     let path = &path[..end];
     let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {

@@ -14,14 +14,14 @@ pub const OWNER_ATTRIBUTE: &str = "user.strake.owner";
 /// Holds `c:MAJOR:MINOR` or `b:MAJOR:MINOR` on the empty regular file that stands for a device.
 pub const NODE_ATTRIBUTE: &str = "user.strake.node";
 /// With this all attributes of ours begin.
-pub(super) const PREFIX: &[u8] = b"user.strake.";
+pub(crate) const PREFIX: &[u8] = b"user.strake.";
 
 /// A device that an ordinary user cannot make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Node {
-    pub(super) block: bool,
-    pub(super) major: u32,
-    pub(super) minor: u32,
+pub(crate) struct Node {
+    pub(crate) block: bool,
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
 }
 
 /// Records the owner of an open file.
@@ -30,12 +30,12 @@ pub(crate) fn set_owner(file: impl AsFd, uid: u32, gid: u32) -> Result<(), Errno
 }
 
 /// Records the owner of a file by path.
-pub(super) fn write_owner(path: &CStr, (uid, gid): (u32, u32)) -> Result<(), Errno> {
+pub(crate) fn write_owner(path: &CStr, (uid, gid): (u32, u32)) -> Result<(), Errno> {
     setxattr(path, OWNER_ATTRIBUTE, format!("{uid}:{gid}").as_bytes(), XattrFlags::empty())
 }
 
 /// Forgets the owner of a file, who is 0:0 from now on.
-pub(super) fn forget_owner(path: &CStr) -> Result<(), Errno> {
+pub(crate) fn forget_owner(path: &CStr) -> Result<(), Errno> {
     match removexattr(path, OWNER_ATTRIBUTE) {
         Err(Errno::NODATA) => Ok(()),
         done => done,
@@ -43,20 +43,20 @@ pub(super) fn forget_owner(path: &CStr) -> Result<(), Errno> {
 }
 
 /// Reads the recorded owner of a file.
-pub(super) fn owner(path: &CStr, follow: bool) -> Option<(u32, u32)> {
+pub(crate) fn owner(path: &CStr, follow: bool) -> Option<(u32, u32)> {
     let (uid, gid) = parse(read(path, OWNER_ATTRIBUTE, follow, &mut [0; 32])?)?;
     Some((uid, gid))
 }
 
 /// Marks a file as standing for a device.
-pub(super) fn write_node(path: &CStr, node: Node) -> Result<(), Errno> {
+pub(crate) fn write_node(path: &CStr, node: Node) -> Result<(), Errno> {
     let Node { block, major, minor } = node;
     let text = format!("{}:{major}:{minor}", if block { 'b' } else { 'c' });
     setxattr(path, NODE_ATTRIBUTE, text.as_bytes(), XattrFlags::empty())
 }
 
 /// Reads what device a file stands for.
-pub(super) fn node(path: &CStr, follow: bool) -> Option<Node> {
+pub(crate) fn node(path: &CStr, follow: bool) -> Option<Node> {
     let mut buffer = [0; 32];
     let text = read(path, NODE_ATTRIBUTE, follow, &mut buffer)?;
     let (kind, numbers) = text.split_once(':')?;

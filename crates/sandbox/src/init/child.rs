@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{Gid, Mode, OFlags, Uid, open};
 use rustix::io::Errno;
-use rustix::process::{chdir, setsid, umask};
+use rustix::process::{Resource, Rlimit, chdir, setrlimit, setsid, umask};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, configure_capability_in_ambient_set,
     remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities,
@@ -15,13 +15,15 @@ use rustix::thread::{
 
 use crate::identity::{CARRIER, CredentialsId};
 use crate::spec::{Identity, RunSpec, Security};
-use crate::sys::process::{close_from, execve, exit_now, reset_signals, set_limit};
+use crate::sys::process::{
+    close_from, execve, exit_now, no_new_privileges, reset_signals, set_limit,
+};
 use crate::sys::seccomp::install;
 use crate::wire::{Failure, Report, Step};
 use crate::{Privilege, seccomp};
 
 /// Docker's default capabilities.
-const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
+pub(crate) const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FSETID)
     .union(CapabilitySet::FOWNER)
@@ -40,7 +42,7 @@ const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What the child tells PID 1: a tag, a number, and for a failure the step.
-pub(super) enum Message {
+pub(crate) enum Message {
     /// The number of the seccomp listener in the child.
     Listener(i32),
     /// The program could not be executed.
@@ -67,7 +69,7 @@ impl Message {
     }
 
     /// Reads the next message; `None` if the child went on to the program without one.
-    pub(super) fn read(from: &mut PipeReader) -> Option<Self> {
+    pub(crate) fn read(from: &mut PipeReader) -> Option<Self> {
         let mut head = [0; 5];
         from.read_exact(&mut head).ok()?;
         let [tag, number @ ..] = head;
@@ -84,7 +86,7 @@ impl Message {
     }
 
     /// Turns what went wrong into the report about it.
-    pub(super) fn into_report(self) -> Result<Report, Failure> {
+    pub(crate) fn into_report(self) -> Result<Report, Failure> {
         match self {
             Self::Listener(_) => {
                 Err(Failure { step: "seccomp listener".to_owned(), errno: libc::EPROTO })
@@ -143,6 +145,34 @@ fn prepare(
     keep(kept, insecure).step(|| "capabilities".to_owned()).map_err(Message::Failed)
 }
 
+/// Becomes the program of an emulated run, whose calls wait from here on for another process.
+///
+/// That process shares the table of descriptors until the program is executed.
+pub(crate) fn emulated(spec: &RunSpec, descriptors: Rlimit, tell: PipeWriter) -> ! {
+    let message = match prepare_emulated(spec, descriptors, &tell) {
+        Ok(()) => execute(spec),
+        Err(failure) => Message::Failed(failure),
+    };
+    message.write(&tell);
+    exit_now(127)
+}
+
+fn prepare_emulated(spec: &RunSpec, descriptors: Rlimit, tell: &PipeWriter) -> Result<(), Failure> {
+    reset_signals();
+    setrlimit(Resource::Nofile, descriptors).step(|| "limit of descriptors".to_owned())?;
+    basics(spec)?;
+    chdir("/").step(|| "enter /".to_owned())?;
+    no_new_privileges().step(|| "no new privileges".to_owned())?;
+    keep(NETWORK, false).step(|| "capabilities".to_owned())?;
+    let filter = seccomp::emulated(spec.network);
+    let listener = install(&filter, true).step(|| "seccomp filter".to_owned())?;
+    Message::Listener(listener).write(tell);
+    Ok(())
+}
+
+/// What a program may keep of root where its users are not the kernel's.
+const NETWORK: CapabilitySet = CapabilitySet::NET_RAW.union(CapabilitySet::NET_BIND_SERVICE);
+
 /// Keeps these capabilities and no other; `ambient` ones stay with a program of any user.
 fn keep(kept: CapabilitySet, ambient: bool) -> Result<(), Errno> {
     let kept = capabilities(None)?.permitted.intersection(kept);
@@ -165,7 +195,9 @@ fn basics(spec: &RunSpec) -> Result<(), Failure> {
         let name = || format!("ulimit {}", limit.name);
         let resource = resource(&limit.name).ok_or(Errno::INVAL).step(name)?;
         // This one limits nothing, and the identity engine has a use for it.
-        if resource == CARRIER && spec.privilege == Privilege::SingleId {
+        if resource == CARRIER
+            && matches!(spec.privilege, Privilege::SingleId | Privilege::Emulated)
+        {
             continue;
         }
         set_limit(resource, limit.soft, limit.hard).step(name)?;

@@ -13,12 +13,12 @@ use rustix::mount::{
 use crate::sys::mount::make_readonly;
 
 /// What no file system for the container needs: device nodes, setuid programs, programs.
-pub(super) const INERT: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
+pub(crate) const INERT: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NODEV)
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
 /// Makes a file system, mounted nowhere yet.
-pub(super) fn make(
+pub(crate) fn make(
     kind: &str,
     options: &[(&str, &str)],
     flags: MountAttrFlags,
@@ -38,7 +38,7 @@ pub(super) fn make(
 }
 
 /// Copies the mounts at and below a path, mounted nowhere yet.
-pub(super) fn clone_of(at: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
+pub(crate) fn clone_of(at: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE;
@@ -49,17 +49,17 @@ pub(super) fn clone_of(at: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno
 }
 
 /// Copies the mounts at and below a path of the host.
-pub(super) fn clone_of_host(path: &Path) -> Result<OwnedFd, Errno> {
+pub(crate) fn clone_of_host(path: &Path) -> Result<OwnedFd, Errno> {
     clone_of(CWD, path)
 }
 
 /// Finds a path in a root, symlinks and `..` never leading out of it.
-pub(super) fn find(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
+pub(crate) fn find(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
     openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT)
 }
 
 /// Mounts something at a path in a root.
-pub(super) fn attach(root: BorrowedFd<'_>, tree: &OwnedFd, target: &Path) -> Result<(), Errno> {
+pub(crate) fn attach(root: BorrowedFd<'_>, tree: &OwnedFd, target: &Path) -> Result<(), Errno> {
     let place = find(root, target)?;
     move_mount(
         tree.as_fd(),
@@ -71,12 +71,12 @@ pub(super) fn attach(root: BorrowedFd<'_>, tree: &OwnedFd, target: &Path) -> Res
 }
 
 /// Mounts something at a path of the host's tree.
-pub(super) fn attach_to_host(tree: BorrowedFd<'_>, target: &Path) -> Result<(), Errno> {
+pub(crate) fn attach_to_host(tree: BorrowedFd<'_>, target: &Path) -> Result<(), Errno> {
     move_mount(tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 /// Makes what is at a path read-only by mounting it over itself; a missing path is no error.
-pub(super) fn freeze(root: BorrowedFd<'_>, path: &str) -> Result<(), Errno> {
+pub(crate) fn freeze(root: BorrowedFd<'_>, path: &str) -> Result<(), Errno> {
     let place = match find(root, Path::new(path)) {
         Ok(place) => place,
         Err(Errno::NOENT) => return Ok(()),

@@ -5,12 +5,12 @@
 //! up the mounts, starts the program, reaps, and answers for the identity engine. The standard input
 //! is also how both learn that the builder is gone: at its end everything is killed.
 
-mod child;
-mod fsys;
+pub(crate) mod child;
+pub(crate) mod fsys;
 mod outer;
 mod pid1;
 mod root;
-mod stubs;
+pub(crate) mod stubs;
 mod tree;
 
 pub use child::ULIMITS;

@@ -5,7 +5,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, getpid, kill_process, pidfd_open, set_child_subreaper,
+    waitpid,
+};
 use rustix::thread::UnshareFlags;
 
 use super::pid1;
@@ -13,6 +16,7 @@ use super::root::Root;
 use crate::spec::{Network, RunSpec};
 use crate::sys::process::{Forked, close_from, exit_now, fork, unshare};
 use crate::wire::{self, Failure, Report, Step};
+use crate::{Privilege, emulated};
 
 /// Runs one spec; the result is the exit code, which nobody reads.
 pub(super) fn main() -> i32 {
@@ -49,10 +53,31 @@ impl io::Write for Control {
 }
 
 fn supervise(spec: &RunSpec) -> Result<(), Failure> {
+    if spec.privilege == Privilege::Emulated {
+        return emulate(spec);
+    }
     let root = Root::prepare(spec)?;
     let outcome = in_namespaces(spec, &root);
     root.clean();
     outcome
+}
+
+/// Without namespaces this process adopts what the supervisor would leave if it were killed.
+fn emulate(spec: &RunSpec) -> Result<(), Failure> {
+    set_child_subreaper(Some(getpid())).step(|| "adopt orphans".to_owned())?;
+    let (life, alive) = io::pipe().step(|| "pipe".to_owned())?;
+    match fork().step(|| "fork of the supervisor".to_owned())? {
+        Forked::Child => {
+            drop(alive);
+            exit_now(emulated::main(spec, OwnedFd::from(life)))
+        }
+        Forked::Parent(pid) => {
+            drop(life);
+            let outcome = watch(pid, alive);
+            emulated::end_others();
+            outcome
+        }
+    }
 }
 
 fn in_namespaces(spec: &RunSpec, root: &Root) -> Result<(), Failure> {

@@ -36,7 +36,7 @@ fn run(spec: &RunSpec, root: &Root, life: &OwnedFd) -> Result<Report, Failure> {
     tree::set_up(spec, root)?;
     let mut engine = match spec.privilege {
         Privilege::SingleId => Some(Engine::new(roots, &spec.user, &spec.special_owners)),
-        Privilege::Root | Privilege::SubIds | Privilege::None { .. } => None,
+        Privilege::Root | Privilege::SubIds | Privilege::Emulated | Privilege::None { .. } => None,
     };
     let signals = child_signals().step(|| "signal descriptor".to_owned())?;
     let (mut told, tell) = std::io::pipe().step(|| "pipe".to_owned())?;

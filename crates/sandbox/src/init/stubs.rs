@@ -15,14 +15,14 @@ use crate::identity::record;
 
 /// What a place must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     File,
     Directory,
 }
 
 /// A file or directory that was made.
 #[derive(Debug)]
-pub(super) struct Stub {
+pub(crate) struct Stub {
     parent: OwnedFd,
     name: OsString,
     kind: Kind,
@@ -37,7 +37,7 @@ type Times = (Timespec, Timespec);
 const MAX_LINKS: u32 = 40;
 
 /// Makes what is missing of a path in a root, and notes it in `made`.
-pub(super) fn ensure(
+pub(crate) fn ensure(
     root: BorrowedFd<'_>,
     path: &Path,
     kind: Kind,
@@ -74,7 +74,7 @@ fn ensure_within(
 }
 
 /// Lets directories that were made stay, as those of a user.
-pub(super) fn keep(made: Vec<Stub>, uid: u32, gid: u32, recorded: bool) -> Result<(), Errno> {
+pub(crate) fn keep(made: Vec<Stub>, uid: u32, gid: u32, recorded: bool) -> Result<(), Errno> {
     if (uid, gid) == (0, 0) {
         return Ok(());
     }
@@ -129,7 +129,7 @@ fn times(stat: &Stat) -> Times {
 /// Removes stubs that are still empty, and puts back the times of their parents.
 ///
 /// A parent that the run itself changed keeps the time of that change.
-pub(super) fn remove(made: Vec<Stub>) {
+pub(crate) fn remove(made: Vec<Stub>) {
     for stub in made.into_iter().rev() {
         // What cannot be looked at any more was removed by the run.
         let _gone = remove_one(&stub);

@@ -3,10 +3,11 @@
 //! The filter is one classic BPF program. It tells the native architecture from the 32-bit one of the
 //! same machine, so that i386 programs run; any other architecture gets ENOSYS.
 
+mod emulated;
 mod refused;
 mod watched;
 
-use crate::spec::Security;
+use crate::spec::{Network, Security};
 use crate::sys::seccomp::Instruction;
 
 const LOAD: u16 = 0x20;
@@ -39,6 +40,10 @@ pub(crate) enum Verdict {
     NotifyValues(u32, [u32; 2]),
     /// The identity engine decides if argument `.0` has any of the bits `.1`.
     NotifyBits(u32, u32),
+    /// It is decided elsewhere if argument `.0` is not 0.
+    NotifySet(u32),
+    /// It is decided elsewhere if argument `.0` is `.1`.
+    NotifyIf(u32, u32),
 }
 
 /// One call and what happens to it.
@@ -85,6 +90,24 @@ pub(crate) fn filter(security: Security, identity: bool) -> Vec<Instruction> {
     program
 }
 
+/// Returns the filter of an emulated run: everything that names a file, a user or a process is handed
+/// to the listener, and programs of other architectures cannot run.
+pub(crate) fn emulated(network: Network) -> Vec<Instruction> {
+    let rules = emulated::rules(network);
+    let native = section(&rules, true);
+    let mut program = vec![
+        statement(LOAD, OFFSET_ARCH),
+        jump(JUMP_EQUAL, ARCH, 1, 0),
+        refuse(libc::ENOSYS),
+        statement(LOAD, OFFSET_NUMBER),
+        // What came later is not known here, and may take paths.
+        jump(JUMP_GREATER_OR_EQUAL, emulated::UNKNOWN, 0, 1),
+        refuse(libc::ENOSYS),
+    ];
+    program.extend(native);
+    program
+}
+
 fn length(part: &[Instruction]) -> u32 {
     u32::try_from(part.len()).expect("filters are far below the kernel's limit of 4096")
 }
@@ -123,6 +146,20 @@ fn body(verdict: Verdict) -> Vec<Instruction> {
         Verdict::NotifyBits(argument, bits) => {
             bits_or_allow(argument, bits, statement(RETURN, NOTIFY))
         }
+        Verdict::NotifySet(argument) => vec![
+            statement(LOAD, OFFSET_ARGS + 8 * argument),
+            jump(JUMP_EQUAL, 0, 0, 2),
+            statement(LOAD, OFFSET_ARGS + 8 * argument + 4),
+            jump(JUMP_EQUAL, 0, 1, 0),
+            statement(RETURN, NOTIFY),
+            statement(RETURN, ALLOW),
+        ],
+        Verdict::NotifyIf(argument, value) => vec![
+            statement(LOAD, OFFSET_ARGS + 8 * argument),
+            jump(JUMP_EQUAL, value, 0, 1),
+            statement(RETURN, NOTIFY),
+            statement(RETURN, ALLOW),
+        ],
         Verdict::IgnoreIf(argument, value, other) => vec![
             statement(LOAD, OFFSET_ARGS + 8 * argument),
             jump(JUMP_EQUAL, value, 0, 5),

@@ -6,3 +6,4 @@ pub(crate) mod net;
 pub(crate) mod notify;
 pub(crate) mod process;
 pub(crate) mod seccomp;
+pub(crate) mod trace;

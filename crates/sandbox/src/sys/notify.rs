@@ -85,6 +85,18 @@ pub(crate) fn answer_descriptor(
     control(listener, ADD_DESCRIPTOR, &mut add).map(drop)
 }
 
+/// Duplicates a descriptor of ours into the caller, which goes on waiting; returns its number there.
+pub(crate) fn give_descriptor(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    source: BorrowedFd<'_>,
+) -> Result<u32, Errno> {
+    let source = u32::try_from(source.as_raw_fd()).map_err(|_| Errno::BADF)?;
+    let mut add = AddDescriptor { id, flags: 0, source, number: 0, number_flags: 0 };
+    control(listener, ADD_DESCRIPTOR, &mut add)
+        .and_then(|number| u32::try_from(number).map_err(|_| Errno::BADF))
+}
+
 /// Returns whether the caller still waits, so that what was read of its memory was its own.
 pub(crate) fn is_valid(listener: BorrowedFd<'_>, mut id: u64) -> bool {
     control(listener, ID_VALID, &mut id).is_ok()

@@ -34,6 +34,34 @@ pub(crate) fn fork() -> Result<Forked, Errno> {
     Ok(Pid::from_raw(pid).map_or(Forked::Child, Forked::Parent))
 }
 
+/// Forks a child that shares the table of descriptors until it executes a program. See clone(2).
+///
+/// The caller must have one thread only, as for [`fork`].
+pub(crate) fn fork_with_descriptors() -> Result<Forked, Errno> {
+    let flags = libc::CLONE_FILES | libc::SIGCHLD;
+    // SAFETY: without CLONE_VM and without a stack this is fork(2), but for the descriptors.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    let pid = i32::try_from(pid).map_err(|_| Errno::OVERFLOW)?;
+    Ok(Pid::from_raw(pid).map_or(Forked::Child, Forked::Parent))
+}
+
+/// Reaps one child that has ended, if there is one; its id and its status as wait(2) has it.
+pub(crate) fn reap(block: bool) -> Result<Option<(u32, i32)>, Errno> {
+    let mut status = 0;
+    let flags = libc::__WALL | if block { 0 } else { libc::WNOHANG };
+    // SAFETY: `status` is valid for writes.
+    let pid = check(libc::c_long::from(unsafe { libc::waitpid(-1, &raw mut status, flags) }))?;
+    let ended = pid != 0 && !libc::WIFSTOPPED(status);
+    Ok(ended.then(|| (pid.unsigned_abs() as u32, status)))
+}
+
+/// Gives up the right to gain privileges by executing a program. See prctl(2).
+pub(crate) fn no_new_privileges() -> Result<(), Errno> {
+    // SAFETY: no memory is involved.
+    check(libc::c_long::from(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }))
+        .map(drop)
+}
+
 /// Executes a program; returns only on failure. See execve(2).
 pub(crate) fn execve(program: &CStr, argv: &[CString], env: &[CString]) -> Errno {
     let terminated = |strings: &[CString]| -> Vec<*const libc::c_char> {
@@ -96,6 +124,18 @@ pub(crate) fn reset_signals() {
 pub(crate) fn kill_all_others() {
     // SAFETY: no memory is involved.
     unsafe { libc::kill(-1, libc::SIGKILL) };
+}
+
+/// Sends a signal to a process. See kill(2).
+pub(crate) fn send_signal(pid: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: no memory is involved.
+    check(libc::c_long::from(unsafe { libc::kill(pid, signal) })).map(drop)
+}
+
+/// Owns a descriptor that another process has put into the table that both share.
+pub(crate) fn adopt(number: i32) -> OwnedFd {
+    // SAFETY: the process that opened it has told its number and uses it no more.
+    unsafe { OwnedFd::from_raw_fd(number) }
 }
 
 /// Moves the calling process into new namespaces. See unshare(2).

@@ -60,7 +60,8 @@ fn orphans_are_reaped() {
 
 #[test]
 fn a_killed_builder_takes_everything_with_it() {
-    for (who, mark) in [(Who::Root, "9876502"), (Who::User, "9876503")] {
+    for (who, mark) in [(Who::Root, "9876502"), (Who::User, "9876503"), (Who::Emulated, "9876504")]
+    {
         let it = TestBox::new(who);
         let script = format!("sleep {mark} & echo > /half; echo started; sleep {mark}");
         let mut builder =

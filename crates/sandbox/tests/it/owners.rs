@@ -84,7 +84,9 @@ fn a_user_cannot_touch_what_is_roots() {
             ln /etc/passwd /etc/link || dd if=/dev/zero of=/etc/passwd conv=notrunc || echo fast
             touch /tmp/own; chmod 600 /tmp/own; mv /tmp/own /tmp/o; test -w /tmp/o; rm /tmp/o && echo free";
         assert_eq!(it.sh(script).stdout, "kept\nsticky\nsaid\nfast\nfree\n", "{who:?}");
-        assert_eq!(it.changes(), ["tmp"]);
+        // An overlay shows a directory in which something was, a copy of the tree does not.
+        let touched: &[&str] = if who == Who::Emulated { &[] } else { &["tmp"] };
+        assert_eq!(it.changes(), touched);
     }
 }
 

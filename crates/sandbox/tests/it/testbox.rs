@@ -1,5 +1,6 @@
 //! A small tree to run in, and what is left of it afterwards.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
@@ -16,10 +17,15 @@ const USER: u32 = 12345;
 pub(crate) enum Who {
     Root,
     User,
+    /// A user without namespaces.
+    Emulated,
 }
 
-/// Both.
-pub(crate) const EVERYBODY: [Who; 2] = [Who::Root, Who::User];
+/// All.
+pub(crate) const EVERYBODY: [Who; 3] = [Who::Root, Who::User, Who::Emulated];
+
+/// Those who have namespaces.
+pub(crate) const IN_NAMESPACES: [Who; 2] = [Who::Root, Who::User];
 
 pub(crate) struct TestBox {
     folder: TempDir,
@@ -84,8 +90,11 @@ impl TestBox {
             command.arg(option).arg(self.path(name));
         }
         command.arg("--lower").arg(self.path("base"));
+        if self.who == Who::Emulated {
+            command.arg("--emulated").arg("--plain").arg(self.tree());
+        }
         command.args(["--env", "PATH=/bin"]).args(&self.options).arg("--").args(argv);
-        if is_root() && self.who == Who::User {
+        if is_root() && self.who != Who::Root {
             command.uid(USER).gid(USER);
         } else if !is_root() {
             // Whoever runs the tests may have subordinate ids: their helpers are not to be found.
@@ -96,7 +105,7 @@ impl TestBox {
 
     /// Makes everything the property of the user whose box it is.
     pub(crate) fn give_away(&self) {
-        if is_root() && self.who == Who::User {
+        if is_root() && self.who != Who::Root {
             give_away(self.folder.path());
         }
     }
@@ -125,15 +134,51 @@ impl TestBox {
         outcome.stdout
     }
 
-    /// What changed: every name in the upper directory, sorted.
+    /// The copy of the tree that an emulated run changes, made for the first one.
+    fn tree(&self) -> PathBuf {
+        let tree = self.path("tree");
+        if !tree.exists() {
+            let mut copy = Command::new("cp");
+            copy.arg("-a").arg(self.path("base")).arg(&tree);
+            if is_root() {
+                copy.uid(USER).gid(USER);
+            }
+            assert!(copy.status().unwrap().success());
+        }
+        tree
+    }
+
+    /// What changed: every name in the upper directory, sorted. Of a copied tree, what is only in one
+    /// of the two or differs, and the directories that it is in.
     pub(crate) fn changes(&self) -> Vec<String> {
-        names(&self.path("upper"))
+        if self.who != Who::Emulated {
+            return names(&self.path("upper"));
+        }
+        let (base, tree) = (self.path("base"), self.tree());
+        let same = |name: &String| {
+            let of = |top: &Path| {
+                let path = top.join(name);
+                let it = fs::symlink_metadata(&path).ok()?;
+                let content = if it.is_file() { fs::read(&path).ok() } else { None };
+                let size = if it.is_dir() { 0 } else { it.size() };
+                Some((it.mode(), size, content, owner_of(&path)))
+            };
+            of(&base) == of(&tree)
+        };
+        let all: BTreeSet<String> = names(&base).into_iter().chain(names(&tree)).collect();
+        let mut changed = BTreeSet::new();
+        for name in all.into_iter().filter(|it| !same(it)) {
+            let above = Path::new(&name).ancestors().filter(|it| !it.as_os_str().is_empty());
+            changed.extend(above.map(|it| it.to_str().unwrap().to_owned()));
+        }
+        changed.into_iter().collect()
     }
 
     /// The mark that a change carries.
     pub(crate) fn mark(&self, name: &str, attribute: &str) -> Option<String> {
         let mut buffer = [0; 64];
-        let path = self.path("upper").join(name);
+        let top = if self.who == Who::Emulated { "tree" } else { "upper" };
+        let path = self.path(top).join(name);
         let length = rustix::fs::lgetxattr(path, attribute, &mut buffer).ok()?;
         Some(String::from_utf8(buffer[..length].to_vec()).unwrap())
     }
@@ -146,6 +191,12 @@ impl TestBox {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         assert!(!mounts.contains(self.folder.path().to_str().unwrap()), "{mounts}");
     }
+}
+
+fn owner_of(path: &Path) -> Option<Vec<u8>> {
+    let mut buffer = [0; 64];
+    let length = rustix::fs::lgetxattr(path, "user.strake.owner", &mut buffer).ok()?;
+    Some(buffer[..length].to_vec())
 }
 
 /// Returns every name below a folder.

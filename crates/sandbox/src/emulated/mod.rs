@@ -1,0 +1,140 @@
+//! A run where nothing is allowed: no namespace, no mount, no chroot, no capability.
+//!
+//! Calls that take a path, ask who a process is, or reach another process wait at a seccomp filter
+//! until this process answers them. It looks paths up inside of the tree, opens files itself and hands
+//! descriptors over; a program never holds one of anything outside. The kernel is let carry out only
+//! what no program can change between the check and the call. Executing a program needs tracing with
+//! ptrace(2), for as long as it takes ([`trace`]).
+//!
+//! Owners and modes that an ordinary user cannot give to a file are recorded with it ([`found`]).
+
+mod aside;
+mod attributes;
+mod calls;
+mod elf;
+mod exec;
+mod found;
+mod mounts;
+mod names;
+mod open;
+mod paths;
+mod processes;
+mod procfs;
+mod sockets;
+mod stat;
+mod state;
+mod supervisor;
+#[cfg(target_arch = "x86_64")]
+mod trace;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use rustix::io::Errno;
+
+use crate::spec::Network;
+use found::Key;
+use mounts::Mounts;
+use state::{State, States};
+
+pub(crate) use supervisor::{end_others, main};
+
+/// Whether this processor's programs can be run so.
+pub(crate) const AVAILABLE: bool = cfg!(target_arch = "x86_64");
+
+/// Everything that is known of one run.
+struct World {
+    listener: OwnedFd,
+    mounts: Mounts,
+    states: Mutex<States>,
+    /// Owners of what holds no attributes, for the length of the run.
+    specials: Mutex<BTreeMap<Key, (u32, u32)>>,
+    /// Sockets that nobody has connected yet, the oldest first.
+    sockets: Mutex<VecDeque<(u64, OwnedFd)>>,
+    terminals: Mutex<BTreeSet<u32>>,
+    /// Threads whose next execve is the kernel's.
+    executing: Mutex<BTreeSet<u32>>,
+    /// What the tracers have reaped.
+    ended: Mutex<BTreeMap<u32, i32>>,
+    /// Held as long as something is traced.
+    tracing: RwLock<()>,
+    /// Whether the first program runs.
+    started: AtomicBool,
+    /// This process.
+    pid: u32,
+    uid: u32,
+    network: Network,
+    hostname: String,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl World {
+    fn state(&self, pid: u32) -> State {
+        lock(&self.states).of(pid)
+    }
+
+    fn set_state(&self, pid: u32, state: State) -> Result<(), Errno> {
+        lock(&self.states).set(pid, state)
+    }
+
+    fn directory(&self, number: usize) -> Arc<OwnedFd> {
+        lock(&self.states).opened(number)
+    }
+
+    fn number_of(&self, directory: OwnedFd) -> Result<usize, Errno> {
+        lock(&self.states).directory(directory)
+    }
+
+    fn special(&self, path: &CStr) -> Option<(u32, u32)> {
+        let specials = lock(&self.specials);
+        if specials.is_empty() {
+            return None;
+        }
+        specials.get(&found::key(path)?).copied()
+    }
+
+    fn set_special(&self, path: &CStr, owner: (u32, u32)) {
+        let Some(key) = found::key(path) else { return };
+        if owner == (0, 0) {
+            lock(&self.specials).remove(&key);
+        } else {
+            lock(&self.specials).insert(key, owner);
+        }
+    }
+
+    fn executing(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        lock(&self.executing)
+    }
+
+    fn note_end(&self, pid: u32, status: i32) {
+        lock(&self.ended).insert(pid, status);
+    }
+
+    fn terminal(&self, number: u32) -> bool {
+        lock(&self.terminals).contains(&number)
+    }
+
+    fn add_terminal(&self, number: u32) {
+        lock(&self.terminals).insert(number);
+    }
+
+    fn keep_socket(&self, inode: u64, socket: OwnedFd, most: usize) {
+        let mut sockets = lock(&self.sockets);
+        if sockets.len() == most {
+            sockets.pop_front();
+        }
+        sockets.push_back((inode, socket));
+    }
+
+    fn take_socket(&self, inode: u64) -> Option<OwnedFd> {
+        let mut sockets = lock(&self.sockets);
+        let at = sockets.iter().position(|(of, _)| *of == inode)?;
+        sockets.remove(at).map(|(_, socket)| socket)
+    }
+}

@@ -1,0 +1,130 @@
+//! Unix sockets, whose addresses are paths.
+//!
+//! A socket is made by this process and handed over, so that this process can bind and connect it: an
+//! address in the memory of a program could be changed between a check and its use. What is kept of a
+//! socket for that is let go as soon as it is connected.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{CWD as HERE, readlinkat};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+
+use super::calls::{Answered, CWD, Caller, DONE, Reply};
+use super::names::Place;
+use super::paths::descriptor;
+use crate::identity::Call;
+use crate::spec::Network;
+use crate::sys::memory;
+
+/// How many unconnected sockets are kept.
+const KEPT: usize = 512;
+
+pub(super) fn socket(caller: &Caller<'_>, call: &Call) -> Answered {
+    let [family, kind, protocol, ..] = call.arguments;
+    let (family, kind) = (descriptor(family), descriptor(kind));
+    if family != libc::AF_UNIX {
+        // No network, but for what asks about it.
+        let allowed = caller.world.network != Network::None;
+        return if allowed { Ok(Reply::GoOn) } else { Err(Errno::AFNOSUPPORT) };
+    }
+    if descriptor(protocol) != 0 && descriptor(protocol) != libc::PF_UNIX {
+        return Err(Errno::PROTONOSUPPORT);
+    }
+    let close_on_exec = kind & libc::SOCK_CLOEXEC != 0;
+    let flags = SocketFlags::from_bits_retain((kind & libc::SOCK_NONBLOCK).cast_unsigned())
+        | SocketFlags::CLOEXEC;
+    let plain = (kind & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)).cast_unsigned();
+    let socket = socket_with(AddressFamily::UNIX, SocketType::from_raw(plain), flags, None)?;
+    let inode = memory::fstat(socket.as_fd())?.st_ino;
+    let kept = socket.try_clone().map_err(|_| Errno::MFILE)?;
+    caller.world.keep_socket(inode, kept, KEPT);
+    Ok(Reply::Descriptor { file: socket, close_on_exec })
+}
+
+pub(super) fn answer(caller: &Caller<'_>, call: &Call) -> Answered {
+    let [number, address, length, ..] = call.arguments;
+    let (address, length) = match call.number {
+        libc::SYS_sendto => (call.arguments[4], call.arguments[5]),
+        _ => (address, length),
+    };
+    let length = usize::try_from(length & u64::from(u32::MAX)).map_err(|_| Errno::INVAL)?;
+    let mut bytes = vec![0; length.min(128)];
+    if address == 0 || bytes.len() < 2 || memory::read(caller.pid, address, &mut bytes)? < 2 {
+        return Ok(Reply::GoOn);
+    }
+    if i32::from(u16::from_ne_bytes([bytes[0], bytes[1]])) != libc::AF_UNIX {
+        return Ok(Reply::GoOn);
+    }
+    let path = &bytes[2..];
+    if path.is_empty() || path[0] == 0 {
+        // A name without a file: of the network, and so not there without one.
+        let hidden = caller.world.network == Network::None && call.number != libc::SYS_bind;
+        return if hidden { Err(Errno::CONNREFUSED) } else { Ok(Reply::GoOn) };
+    }
+    let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
+    let path = path[..end].to_vec();
+    let inode = inode(caller, number)?;
+    match call.number {
+        libc::SYS_bind => bind(caller, inode, &path),
+        libc::SYS_connect => connect(caller, inode, &path),
+        // Datagrams to a path are rare, and have no descriptor of ours to be sent by.
+        _ => Err(Errno::OPNOTSUPP),
+    }
+}
+
+/// The number of the socket that a descriptor of the caller is.
+fn inode(caller: &Caller<'_>, number: u64) -> Result<u64, Errno> {
+    let link = format!("/proc/{}/fd/{}", caller.pid, descriptor(number));
+    let link = readlinkat(HERE, link, Vec::new()).map_err(|_| Errno::BADF)?;
+    let text = link.to_str().unwrap_or_default();
+    let number = text.strip_prefix("socket:[").and_then(|it| it.strip_suffix(']'));
+    number.and_then(|it| it.parse().ok()).ok_or(Errno::NOTSOCK)
+}
+
+fn bind(caller: &Caller<'_>, inode: u64, path: &[u8]) -> Answered {
+    let place = Place::find(caller, CWD, path)?;
+    let owner = place.new_owner(caller).map_err(|errno| match errno {
+        Errno::EXIST => Errno::ADDRINUSE,
+        errno => errno,
+    })?;
+    let socket = caller.world.take_socket(inode).ok_or(Errno::INVAL)?;
+    let full = [place.directory.path.as_bytes(), b"/", &place.name].concat();
+    let full = CString::new(full).map_err(|_| Errno::INVAL)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(&full)?)?;
+    let mode = 0o777 & !caller.state.umask;
+    let real = rustix::fs::Mode::from_raw_mode(mode | 0o600);
+    rustix::fs::chmodat(HERE, &full, real, rustix::fs::AtFlags::empty())?;
+    if owner != (0, 0) {
+        caller.resolve(CWD, path, false)?.record(caller.world, owner, mode)?;
+    }
+    keep_datagrams(caller, inode, socket);
+    DONE
+}
+
+fn connect(caller: &Caller<'_>, inode: u64, path: &[u8]) -> Answered {
+    let found = caller.resolve(CWD, path, true)?;
+    if !found.is(libc::S_IFSOCK) {
+        return Err(Errno::CONNREFUSED);
+    }
+    caller.permit(&caller.meta(&found), 2)?;
+    let socket = caller.world.take_socket(inode).ok_or(Errno::ISCONN)?;
+    let world = std::sync::Arc::clone(caller.world);
+    Ok(Reply::Waiting(Box::new(move || {
+        let found = found;
+        let connected = SocketAddrUnix::new(&found.path)
+            .and_then(|address| rustix::net::connect(&socket, &address));
+        if connected.is_err() {
+            // It may be tried again.
+            world.keep_socket(inode, socket, KEPT);
+        }
+        connected.map(|()| 0)
+    })))
+}
+
+fn keep_datagrams(caller: &Caller<'_>, inode: u64, socket: OwnedFd) {
+    if rustix::net::sockopt::socket_type(&socket) == Ok(SocketType::DGRAM) {
+        caller.world.keep_socket(inode, socket, KEPT);
+    }
+}

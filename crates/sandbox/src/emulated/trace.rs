@@ -1,0 +1,376 @@
+//! One execve, carried out by tracing the caller for that long.
+//!
+//! The kernel would look up a program's name, and that of the program that loads it, in the tree of
+//! the host. So the caller is stopped and made to call again, with the path that the file has on the
+//! host; where a program has to be loaded, what the kernel executes is the loader, and the program is
+//! put into memory for it as the kernel would have done. Before any of its instructions runs it is
+//! checked that what was executed is what was meant: another thread of the caller may have changed
+//! the path.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::World;
+use super::elf::Segment;
+use super::exec::{Plan, comm};
+use super::state::State;
+use crate::sys::trace::{self, Registers, Stop};
+use crate::sys::{memory, notify};
+
+/// Below the stack of a thread, what a leaf function may use.
+const RED_ZONE: u64 = 128;
+/// What is surely there below that.
+const SMALL: usize = 3000;
+const PAGE: u64 = 4096;
+
+/// Executes a program in the thread that waits in a call; answers that call whatever happens.
+pub(super) fn execute(world: &Arc<World>, id: u64, pid: u32, plan: Plan) {
+    let _one_more = world.tracing.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let listener = world.listener.as_fd();
+    let given = match &plan.program {
+        Some((file, _)) => match notify::give_descriptor(listener, id, file.as_fd()) {
+            Ok(number) => Some(number),
+            Err(errno) => {
+                let _gone = notify::answer(listener, id, Err(errno));
+                return;
+            }
+        },
+        None => None,
+    };
+    let seized = trace::seize(pid).and_then(|()| trace::interrupt(pid));
+    if let Err(errno) = seized {
+        let _gone = notify::answer(listener, id, Err(errno));
+        return;
+    }
+    let _gone = notify::answer(listener, id, Err(Errno::INTR));
+    let mut tracee = Tracee { world, pid, given };
+    if tracee.run(&plan).is_err() {
+        tracee.end();
+    }
+    world.executing().remove(&pid);
+}
+
+struct Tracee<'a> {
+    world: &'a Arc<World>,
+    pid: u32,
+    /// The program's descriptor in the tracee.
+    given: Option<u32>,
+}
+
+impl Tracee<'_> {
+    /// Waits for the next stop.
+    fn wait(&mut self) -> Result<Stop, Errno> {
+        let (pid, stop) = trace::wait()?;
+        match stop {
+            Stop::Ended(status) => {
+                self.world.note_end(pid, status);
+                Err(Errno::SRCH)
+            }
+            // A thread that executes becomes the first of its process.
+            Stop::Executed => {
+                self.pid = pid;
+                Ok(stop)
+            }
+            _ => Ok(stop),
+        }
+    }
+
+    /// Ends what can be neither let go nor led on.
+    fn end(&self) {
+        if let Some(pid) = Pid::from_raw(self.pid.cast_signed()) {
+            let _gone = kill_process(pid, Signal::KILL);
+        }
+        while let Ok((pid, stop)) = trace::wait() {
+            if let Stop::Ended(status) = stop {
+                self.world.note_end(pid, status);
+                return;
+            }
+        }
+    }
+
+    fn run(&mut self, plan: &Plan) -> Result<(), Errno> {
+        while self.wait()? != Stop::Asked {
+            trace::go_to_call(self.pid, 0)?;
+        }
+        let before = trace::registers(self.pid)?;
+        let blocked = trace::blocked(self.pid)?;
+        trace::block(self.pid, u64::MAX)?;
+        match self.call_again(plan, &before)? {
+            Ok(()) => {
+                self.loaded(plan)?;
+                trace::block(self.pid, blocked)?;
+            }
+            Err(errno) => {
+                if let Some(number) = self.given {
+                    self.inject(&before, libc::SYS_close, [u64::from(number), 0, 0, 0, 0, 0])?;
+                }
+                let mut after = before;
+                after.rax = i64::from(-errno).cast_unsigned();
+                after.orig_rax = u64::MAX;
+                trace::set_registers(self.pid, &after)?;
+                trace::block(self.pid, blocked)?;
+            }
+        }
+        trace::detach(self.pid)
+    }
+
+    /// Makes the thread execute the file on the host; the error is that of the call.
+    fn call_again(&mut self, plan: &Plan, before: &Registers) -> Result<Result<(), i32>, Errno> {
+        let mut registers = *before;
+        let (path, argv) = self.lay_out(plan, before)?;
+        registers.rip = before.rip - 2;
+        registers.rax = libc::SYS_execve as u64;
+        registers.orig_rax = u64::MAX;
+        (registers.rdi, registers.rsi, registers.rdx) = (path, argv, plan.envp);
+        trace::set_registers(self.pid, &registers)?;
+        self.world.executing().insert(self.pid);
+        let mut calls = 0;
+        loop {
+            trace::go_to_call(self.pid, 0)?;
+            match self.wait()? {
+                Stop::Executed => return Ok(Ok(())),
+                Stop::Call => {
+                    calls += 1;
+                    if calls == 2 {
+                        let result = trace::registers(self.pid)?.rax.cast_signed();
+                        return Ok(Err(i32::try_from(-result).unwrap_or(libc::ENOEXEC)));
+                    }
+                }
+                Stop::Asked | Stop::Signal(_) => {}
+                Stop::Ended(_) => return Err(Errno::SRCH),
+            }
+        }
+    }
+
+    /// Puts the path, and arguments if there are new ones, where the thread keeps nothing.
+    fn lay_out(&mut self, plan: &Plan, before: &Registers) -> Result<(u64, u64), Errno> {
+        let path = plan.image.as_bytes_with_nul();
+        let texts = plan.arguments.as_deref().unwrap_or_default();
+        let size = path.len()
+            + texts.iter().map(|it| it.len() + 1).sum::<usize>()
+            + (texts.len() + 1) * 8
+            + 16;
+        let start = if size < SMALL {
+            (before.rsp - RED_ZONE - size as u64) & !15
+        } else {
+            let length = (size as u64).next_multiple_of(PAGE);
+            let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
+            let arguments = [0, length, 3, flags, u64::MAX, 0];
+            self.inject(before, libc::SYS_mmap, arguments)?
+        };
+        let mut bytes = path.to_vec();
+        let mut pointers = Vec::new();
+        for text in texts {
+            pointers.push(start + bytes.len() as u64);
+            bytes.extend_from_slice(text);
+            bytes.push(0);
+        }
+        pointers.push(0);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        let argv = start + bytes.len() as u64;
+        bytes.extend(pointers.iter().flat_map(|it: &u64| it.to_ne_bytes()));
+        memory::write(self.pid, start, &bytes)?;
+        Ok((start, if plan.arguments.is_some() { argv } else { plan.argv }))
+    }
+
+    /// Lets the thread make one system call, at an instruction before `at`.
+    fn inject(
+        &mut self,
+        at: &Registers,
+        number: libc::c_long,
+        arguments: [u64; 6],
+    ) -> Result<u64, Errno> {
+        let mut registers = *at;
+        registers.rip = at.rip - 2;
+        registers.rax = number.cast_unsigned();
+        registers.orig_rax = u64::MAX;
+        let [one, two, three, four, five, six] = arguments;
+        (registers.rdi, registers.rsi, registers.rdx) = (one, two, three);
+        (registers.r10, registers.r8, registers.r9) = (four, five, six);
+        trace::set_registers(self.pid, &registers)?;
+        trace::step(self.pid)?;
+        self.wait()?;
+        let result = trace::registers(self.pid)?.rax;
+        let error = result.cast_signed();
+        if (-4095..0).contains(&error) {
+            return Err(Errno::from_raw_os_error(i32::try_from(-error).unwrap_or(libc::EIO)));
+        }
+        Ok(result)
+    }
+
+    /// The new program stands before its first instruction.
+    fn loaded(&mut self, plan: &Plan) -> Result<(), Errno> {
+        memory::forget(self.pid);
+        let executed = std::ffi::CString::new(format!("/proc/{}/exe", self.pid));
+        let executed = memory::stat(&executed.map_err(|_| Errno::INVAL)?, 0)?;
+        if (executed.st_dev, executed.st_ino) != plan.inode {
+            return Err(Errno::ACCESS);
+        }
+        let state = self.world.state(self.pid);
+        let program = Arc::from(plan.path.as_slice());
+        let credentials = plan.credentials.clone();
+        self.world.set_state(self.pid, State { credentials, program, ..state })?;
+        trace::go_to_call(self.pid, 0)?;
+        self.wait()?;
+        let start = trace::registers(self.pid)?;
+        let mut stack = Stack::read(self.pid, start.rsp)?;
+        self.name(plan, &stack)?;
+        let call = Registers { rip: call_instruction(self.pid, &stack)? + 2, ..start };
+        if let Some((_, elf)) = &plan.program {
+            let base = self.map(&call, &elf.segments, elf.movable)?;
+            stack.set(libc::AT_BASE, stack.get(libc::AT_ENTRY) - plan.entry);
+            stack.set(libc::AT_PHDR, base + elf.headers.0);
+            stack.set(libc::AT_PHNUM, elf.headers.1);
+            stack.set(libc::AT_ENTRY, base + elf.entry);
+        }
+        if comm(&plan.name) != comm(plan.image.as_bytes()) {
+            let comm = [comm(&plan.name).as_slice(), b"\0"].concat();
+            let room = start.rsp - RED_ZONE - 16;
+            memory::write(self.pid, room, &comm)?;
+            let naming = [libc::PR_SET_NAME as u64, room, 0, 0, 0, 0];
+            self.inject(&call, libc::SYS_prctl, naming)?;
+        }
+        trace::set_registers(self.pid, &start)?;
+        let user = &plan.credentials.user;
+        stack.set(libc::AT_UID, u64::from(user.real));
+        stack.set(libc::AT_EUID, u64::from(user.effective));
+        stack.set(libc::AT_GID, u64::from(plan.credentials.group.real));
+        stack.set(libc::AT_EGID, u64::from(plan.credentials.group.effective));
+        let secure = user.real != user.effective
+            || plan.credentials.group.real != plan.credentials.group.effective;
+        stack.set(libc::AT_SECURE, u64::from(secure));
+        stack.write(self.pid)
+    }
+
+    /// Writes the name that was called over the path on the host.
+    fn name(&self, plan: &Plan, stack: &Stack) -> Result<(), Errno> {
+        let name = [plan.name.as_slice(), b"\0"].concat();
+        memory::write(self.pid, stack.get(libc::AT_EXECFN), &name)
+    }
+
+    /// Maps a program as execve(2) does; returns by how much it was moved.
+    fn map(&mut self, call: &Registers, segments: &[Segment], movable: bool) -> Result<u64, Errno> {
+        let fd = u64::from(self.given.ok_or(Errno::BADF)?);
+        let down = |address: u64| address & !(PAGE - 1);
+        let first = segments.iter().map(|it| down(it.address)).min().ok_or(Errno::NOEXEC)?;
+        let end = segments.iter().map(|it| it.address + it.in_memory).max().ok_or(Errno::NOEXEC)?;
+        let length = (end - first).next_multiple_of(PAGE);
+        let anonymous = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as u64;
+        let (at, fixed) = if movable { (0, 0) } else { (first, libc::MAP_FIXED_NOREPLACE as u64) };
+        let reserve = [at, length, 0, anonymous | fixed, u64::MAX, 0];
+        let base = self.inject(call, libc::SYS_mmap, reserve)?;
+        let moved = base.wrapping_sub(first);
+        for segment in segments {
+            self.map_one(call, segment, moved, fd)?;
+        }
+        self.inject(call, libc::SYS_close, [fd, 0, 0, 0, 0, 0])?;
+        Ok(moved)
+    }
+
+    fn map_one(
+        &mut self,
+        call: &Registers,
+        segment: &Segment,
+        moved: u64,
+        fd: u64,
+    ) -> Result<(), Errno> {
+        let Segment { offset, address, in_file, in_memory, flags } = *segment;
+        let address = address.wrapping_add(moved);
+        let start = address & !(PAGE - 1);
+        let within = address - start;
+        // PF_X, PF_W, PF_R are 1, 2, 4; PROT_READ, PROT_WRITE, PROT_EXEC are.
+        let protection = u64::from((flags & 4) >> 2 | flags & 2 | (flags & 1) << 2);
+        let fixed = (libc::MAP_PRIVATE | libc::MAP_FIXED) as u64;
+        let file_end = (within + in_file).next_multiple_of(PAGE);
+        if in_file > 0 {
+            let arguments = [start, within + in_file, protection, fixed, fd, offset - within];
+            self.inject(call, libc::SYS_mmap, arguments)?;
+        }
+        let file_end = if in_file > 0 { start + file_end } else { start };
+        let data_end = address + in_file;
+        if in_memory > in_file && in_file > 0 && data_end < file_end {
+            let zeroes = vec![0; (file_end - data_end) as usize];
+            memory::write(self.pid, data_end, &zeroes)?;
+        }
+        let end = (address + in_memory).next_multiple_of(PAGE);
+        if end > file_end {
+            let anonymous = fixed | libc::MAP_ANONYMOUS as u64;
+            let arguments = [file_end, end - file_end, protection, anonymous, u64::MAX, 0];
+            self.inject(call, libc::SYS_mmap, arguments)?;
+        }
+        Ok(())
+    }
+}
+
+/// Finds a system call instruction: the kernel's own page with functions for programs has one.
+fn call_instruction(pid: u32, stack: &Stack) -> Result<u64, Errno> {
+    let page = stack.get(libc::AT_SYSINFO_EHDR);
+    let mut bytes = vec![0; 2 * PAGE as usize];
+    let mut count = memory::read(pid, page, &mut bytes).unwrap_or(0);
+    if count == 0 {
+        count = memory::read(pid, page, &mut bytes[..PAGE as usize])?;
+    }
+    let at = bytes[..count].windows(2).position(|it| it == [0x0f, 0x05]).ok_or(Errno::NOEXEC)?;
+    Ok(page + at as u64)
+}
+
+/// The pairs of numbers that the kernel leaves to a program. See getauxval(3).
+struct Stack {
+    at: u64,
+    pairs: Vec<[u64; 2]>,
+}
+
+impl Stack {
+    fn read(pid: u32, stack: u64) -> Result<Self, Errno> {
+        let word = |address: u64| -> Result<u64, Errno> {
+            let mut bytes = [0; 8];
+            match memory::read(pid, address, &mut bytes)? {
+                8 => Ok(u64::from_ne_bytes(bytes)),
+                _ => Err(Errno::FAULT),
+            }
+        };
+        let mut at = stack + 8 * (word(stack)? + 2);
+        // Variables, in pieces: there may be many.
+        loop {
+            let mut bytes = [0; 512];
+            let count = memory::read(pid, at, &mut bytes)?;
+            let words = bytes[..count].as_chunks::<8>().0;
+            match words.iter().position(|it| *it == [0; 8]) {
+                Some(end) => {
+                    at += 8 * (end as u64 + 1);
+                    break;
+                }
+                None if words.is_empty() => return Err(Errno::FAULT),
+                None => at += 8 * words.len() as u64,
+            }
+        }
+        let mut pairs = Vec::new();
+        let mut next = at;
+        loop {
+            let pair = [word(next)?, word(next + 8)?];
+            pairs.push(pair);
+            next += 16;
+            if pair[0] == libc::AT_NULL {
+                return Ok(Self { at, pairs });
+            }
+        }
+    }
+
+    fn get(&self, key: u64) -> u64 {
+        self.pairs.iter().find(|it| it[0] == key).map_or(0, |it| it[1])
+    }
+
+    fn set(&mut self, key: u64, value: u64) {
+        if let Some(pair) = self.pairs.iter_mut().find(|it| it[0] == key) {
+            pair[1] = value;
+        }
+    }
+
+    fn write(&self, pid: u32) -> Result<(), Errno> {
+        let bytes: Vec<u8> = self.pairs.iter().flatten().flat_map(|it| it.to_ne_bytes()).collect();
+        memory::write(pid, self.at, &bytes)
+    }
+}
