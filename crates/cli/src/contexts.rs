@@ -15,7 +15,7 @@ use std::{
     collections::BTreeMap,
     fs::Permissions,
     io::Read,
-    os::unix::fs::PermissionsExt,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, UNIX_EPOCH},
 };
@@ -344,10 +344,35 @@ fn open(folder: &Path, dockerfile: Option<&Path>) -> Result<Context, Failure> {
         Some(file) => Vec::from(ignore_file(file, folder)),
         None => vec![folder.join(".dockerignore")],
     };
-    let ignore = candidates.iter().find(|it| it.is_file());
-    let text = ignore.map(fs_err::read).transpose()?;
-    let text = text.map(|it| String::from_utf8_lossy(&it).into_owned());
-    Context::open(folder, text.as_deref()).map_err(|error| Failure::new(chain(&error)))
+    let mut rules = None;
+    for file in candidates {
+        rules = read_rules(&file)?;
+        if rules.is_some() {
+            break;
+        }
+    }
+    Context::open(folder, rules.as_deref()).map_err(|error| Failure::new(chain(&error)))
+}
+
+/// The text of an ignore file, where there is one. Links are followed within its folder, as in Docker,
+/// which sends no other files along.
+fn read_rules(file: &Path) -> Result<Option<String>, Failure> {
+    let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { return Ok(None) };
+    let Ok(facts) = file.symlink_metadata() else { return Ok(None) };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let failed = |error| Failure::new(chain(&error));
+    let inside = Context::open(folder, None).map_err(failed)?;
+    let real = inside.file(&inside.resolve(name.as_bytes()).map_err(failed)?);
+    if real.symlink_metadata().is_ok_and(|it| it.is_file()) {
+        return Ok(Some(String::from_utf8_lossy(&fs_err::read(real)?).into_owned()));
+    }
+    if facts.is_symlink() {
+        say::note(&format!(
+            "warning: {} leads to no file below its folder and has no effect, as in Docker",
+            file.display()
+        ));
+    }
+    Ok(None)
 }
 
 /// A folder that was fetched, with all that is in it.

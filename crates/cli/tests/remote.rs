@@ -287,6 +287,19 @@ fn a_dockerfile_has_its_own_ignore_file() {
     assert_eq!(copied(&["-f", &elsewhere]), (true, true));
     assert_eq!(copied(&["-f", "-"]), (false, true));
     assert_eq!(copied(&["-f", &server.url("/Df")]), (false, true));
+    // A link counts that stays within its folder, and no other.
+    let ignore = lab.path("source/.dockerignore");
+    let relink = |target: &str| {
+        fs::remove_file(&ignore).unwrap();
+        std::os::unix::fs::symlink(target, &ignore).unwrap();
+    };
+    lab.write("source/rules", "a\n");
+    relink("/rules");
+    assert_eq!(copied(&[]), (false, true));
+    relink("../elsewhere/.dockerignore");
+    assert_eq!(copied(&[]), (true, true));
+    let ended = lab.strake(&["build", "-o", &output, &source]).ok();
+    assert!(ended.stderr.contains(".dockerignore leads to no file"), "{}", ended.stderr);
 }
 
 #[test]

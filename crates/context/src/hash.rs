@@ -2,7 +2,7 @@
 
 use crate::ContextError;
 use rayon::prelude::*;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use std::{io::Read, path::Path};
 
 /// The BLAKE3 hash of a regular file's content.
@@ -12,7 +12,7 @@ pub struct Hash(pub [u8; 32]);
 /// How much is read at once. Most source files fit.
 const BUFFER: usize = 128 * 1024;
 
-/// Hashes one regular file. A symbolic link in its place is an error.
+/// Hashes one regular file. Anything else in its place is an error.
 pub fn hash_file(path: &Path) -> Result<Hash, ContextError> {
     hash_with(path, &mut vec![0; BUFFER])
 }
@@ -26,9 +26,15 @@ pub fn hash_all<P: AsRef<Path> + Sync>(paths: &[P]) -> Result<Vec<Hash>, Context
 }
 
 pub(crate) fn hash_with(path: &Path, buffer: &mut [u8]) -> Result<Hash, ContextError> {
+    // Not blocking: something may have put a pipe into the place of the file.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let fd = rustix::fs::open(path, flags, Mode::empty())
+    let fd = rustix::fs::open(path, flags | OFlags::NONBLOCK, Mode::empty())
         .map_err(|error| ContextError::unreadable(path, error))?;
+    let facts = rustix::fs::fstat(&fd).map_err(|error| ContextError::unreadable(path, error))?;
+    if FileType::from_raw_mode(facts.st_mode) != FileType::RegularFile {
+        let why = std::io::Error::other("it is no regular file any more");
+        return Err(ContextError::unreadable(path, why));
+    }
     let mut file = std::fs::File::from(fd);
     let mut hasher = blake3::Hasher::new();
     loop {

@@ -13,6 +13,7 @@ mod pattern;
 mod patterns;
 mod stat_index;
 mod walk;
+mod wild;
 
 pub use dockerignore::{ignore_file, read_patterns};
 pub use entry::{Entry, Kind};

@@ -4,7 +4,7 @@
 //! character by character. Odd cases included (`[*]`, `\d`), it is kept: the Go expression is made
 //! first and then said in this crate's syntax.
 
-use crate::{BadPattern, glob_match};
+use crate::{BadPattern, glob_match, wild::Wild};
 use regex::Regex;
 
 /// A cleaned pattern without its `!`.
@@ -23,6 +23,7 @@ enum Matcher {
     Prefix(String),
     /// `**/name` or `**name`: what the path ends with.
     Suffix(String),
+    Wild(Wild),
     Regex(Box<Regex>),
 }
 
@@ -41,6 +42,7 @@ impl Pattern {
             Matcher::Suffix(suffix) => {
                 path.ends_with(suffix.as_str()) || suffix.strip_prefix('/') == Some(path)
             }
+            Matcher::Wild(wild) => wild.matches(path),
             Matcher::Regex(regex) => regex.is_match(path),
         }
     }
@@ -66,11 +68,15 @@ fn compile(text: &str) -> Result<Matcher, BadPattern> {
         Form::Exact => Matcher::Exact,
         Form::Prefix => Matcher::Prefix(text[..text.len() - 2].to_owned()),
         Form::Suffix => Matcher::Suffix(text[2..].to_owned()),
-        Form::Regex => {
-            let regex = Regex::new(&rust_expression(&expression)?).map_err(|_| BadPattern)?;
-            Matcher::Regex(Box::new(regex))
-        }
+        Form::Regex => match Wild::new(text) {
+            Some(wild) => Matcher::Wild(wild),
+            None => Matcher::Regex(Box::new(regex(&expression)?)),
+        },
     })
+}
+
+fn regex(go: &str) -> Result<Regex, BadPattern> {
+    Regex::new(&rust_expression(go)?).map_err(|_| BadPattern)
 }
 
 /// The Go expression of a pattern, and whether a simpler comparison does instead.
@@ -216,7 +222,32 @@ fn escape(character: char, in_class: bool) -> Result<String, BadPattern> {
 
 #[cfg(test)]
 mod tests {
-    use super::{go_expression, rust_expression};
+    use super::{Form, Wild, go_expression, regex, rust_expression};
+
+    /// Every pattern and every path of a few characters: what needs no expression does what it says.
+    #[test]
+    fn patterns_of_stars_are_what_their_expressions_are() {
+        let words = |letters: &[&str], most: usize| {
+            let (mut all, mut last) = (Vec::new(), vec![String::new()]);
+            for _ in 0..most {
+                let longer = |word: &String| letters.iter().map(|it| word.clone() + it).collect();
+                last = last.iter().flat_map(|it| -> Vec<String> { longer(it) }).collect();
+                all.extend(last.clone());
+            }
+            all
+        };
+        let paths = words(&["a", "/", "\n", "é"], 4);
+        for pattern in words(&["a", "/", "*", "?", "**"], 4) {
+            let (form, expression) = go_expression(&pattern);
+            if form != Form::Regex {
+                continue;
+            }
+            let (wild, regex) = (Wild::new(&pattern).unwrap(), regex(&expression).unwrap());
+            for path in &paths {
+                assert_eq!(wild.matches(path), regex.is_match(path), "{pattern} {path:?}");
+            }
+        }
+    }
 
     #[test]
     fn says_go_classes_in_our_syntax() {

@@ -9,9 +9,10 @@ use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags, RawDir},
     io::Errno,
 };
-use std::collections::BTreeMap;
 use std::{
+    collections::BTreeMap,
     ffi::{CString, OsStr},
+    ops::Range,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -40,11 +41,18 @@ struct Listed {
     matched: Matched,
 }
 
-/// A walked entry: an excluded directory counts only where something below it does.
+/// An entry and all below it: the top first, the children of one directory side by side.
 struct Walked {
-    entry: Entry,
-    excluded: bool,
-    below: Vec<Walked>,
+    nodes: Vec<Node>,
+}
+
+struct Node {
+    listed: Listed,
+    /// The top is its own.
+    parent: usize,
+    below: Range<usize>,
+    /// An excluded directory counts only where something below it does.
+    is_shown: bool,
 }
 
 impl Context {
@@ -119,10 +127,7 @@ impl Context {
     pub fn entry(&self, path: &[u8]) -> Result<Option<Entry>, ContextError> {
         match self.start(path)? {
             Some(listed) if !listed.excluded => Ok(Some(listed.entry)),
-            Some(listed) if listed.entry.is_directory() => {
-                let walked = self.descend(listed)?;
-                Ok((!walked.is_hidden()).then_some(walked.entry))
-            }
+            Some(listed) if listed.entry.is_directory() => Ok(self.descend(listed)?.top()),
             _ => Ok(None),
         }
     }
@@ -167,10 +172,7 @@ impl Context {
             if !listed.excluded {
                 entries.push(listed.entry);
             } else {
-                let walked = self.descend(listed)?;
-                if !walked.is_hidden() {
-                    entries.push(walked.entry);
-                }
+                entries.extend(self.descend(listed)?.top());
             }
         }
         Ok(entries)
@@ -179,11 +181,10 @@ impl Context {
     /// An entry and all below it: parents before children, names in byte order. Empty where there
     /// is none. Directories are read side by side.
     pub fn walk(&self, path: &[u8]) -> Result<Vec<Entry>, ContextError> {
-        let mut entries = Vec::new();
-        if let Some(start) = self.start(path)? {
-            flatten(self.descend(start)?, &mut entries);
+        match self.start(path)? {
+            Some(start) => Ok(self.descend(start)?.flatten()),
+            None => Ok(Vec::new()),
         }
-        Ok(entries)
     }
 
     /// Looks a path up, with the matches that its parents pass on.
@@ -205,26 +206,28 @@ impl Context {
         Ok(entry?.is_some_and(|entry| entry.is_directory()))
     }
 
+    /// All that is below `start`, level by level: folders may lie deeper in each other than a thread's
+    /// stack is high.
     fn descend(&self, start: Listed) -> Result<Walked, ContextError> {
-        let below = match start.entry.kind {
-            Kind::Directory => {
-                let listed = self.list(&start)?;
-                listed
-                    .into_par_iter()
-                    .with_min_len(if self.patterns.is_empty() { 16 } else { 4 })
-                    .map(|listed| match listed.entry.kind {
-                        Kind::Directory => self.descend(listed),
-                        _ => Ok(Walked {
-                            entry: listed.entry,
-                            excluded: listed.excluded,
-                            below: Vec::new(),
-                        }),
-                    })
-                    .collect::<Result<Vec<_>, _>>()?
+        let mut walked = Walked { nodes: vec![Node::of(start, 0)] };
+        let mut level = 0..1;
+        while !level.is_empty() {
+            let folders: Vec<usize> =
+                level.clone().filter(|at| walked.nodes[*at].listed.entry.is_directory()).collect();
+            let lists: Vec<Vec<Listed>> = folders
+                .par_iter()
+                .map(|at| self.list(&walked.nodes[*at].listed))
+                .collect::<Result<_, _>>()?;
+            let next = walked.nodes.len();
+            for (parent, list) in folders.into_iter().zip(lists) {
+                let first = walked.nodes.len();
+                walked.nodes.extend(list.into_iter().map(|listed| Node::of(listed, parent)));
+                walked.nodes[parent].below = first..walked.nodes.len();
             }
-            _ => Vec::new(),
-        };
-        Ok(Walked { entry: start.entry, excluded: start.excluded, below })
+            level = next..walked.nodes.len();
+        }
+        walked.hide();
+        Ok(walked)
     }
 
     /// Reads one directory, by name. Excluded entries are left out unmeasured, save directories
@@ -268,20 +271,45 @@ impl Context {
     }
 }
 
-impl Walked {
-    fn is_hidden(&self) -> bool {
-        self.excluded && self.below.iter().all(Walked::is_hidden)
+impl Node {
+    fn of(mut listed: Listed, parent: usize) -> Node {
+        if !listed.entry.is_directory() {
+            // Nothing will inherit them, and there may be millions of files.
+            listed.matched = Matched::default();
+        }
+        Node { is_shown: !listed.excluded, listed, parent, below: 0..0 }
     }
 }
 
-fn flatten(walked: Walked, entries: &mut Vec<Entry>) {
-    let at = entries.len();
-    entries.push(walked.entry);
-    for below in walked.below {
-        flatten(below, entries);
+impl Walked {
+    /// Lets what is shown bring its folders along.
+    fn hide(&mut self) {
+        for at in (0..self.nodes.len()).rev() {
+            if self.nodes[at].is_shown {
+                let parent = self.nodes[at].parent;
+                self.nodes[parent].is_shown = true;
+            }
+        }
     }
-    if walked.excluded && entries.len() == at + 1 {
-        entries.pop();
+
+    /// The entry that the walk began with.
+    fn top(mut self) -> Option<Entry> {
+        let top = self.nodes.swap_remove(0);
+        top.is_shown.then_some(top.listed.entry)
+    }
+
+    /// All entries that are shown, parents before children, names in byte order.
+    fn flatten(self) -> Vec<Entry> {
+        let mut nodes: Vec<Option<Node>> = self.nodes.into_iter().map(Some).collect();
+        let mut entries = Vec::with_capacity(nodes.len());
+        let mut ahead = vec![0];
+        while let Some(node) = ahead.pop().and_then(|at: usize| nodes[at].take()) {
+            if node.is_shown {
+                entries.push(node.listed.entry);
+                ahead.extend(node.below.rev());
+            }
+        }
+        entries
     }
 }
 

@@ -119,11 +119,18 @@ impl Read for Content<'_> {
     }
 }
 
+/// Linux's PATH_MAX without its NUL.
+const LONGEST_PATH: usize = 4095;
+
 /// `None` for what is no entry: the root as anything but a directory does not occur.
 fn entry(header: Header) -> Result<Option<Entry>, UnpackError> {
     let shown = || EntryName(header.name.clone());
     let path =
         name::relative(&header.name).ok_or_else(|| UnpackError::Escapes { entry: shown() })?;
+    if path.len() > LONGEST_PATH {
+        let start = EntryName(path[..40].to_vec());
+        return Err(UnpackError::PathTooLong { start, length: path.len() });
+    }
     let kind = match header.flag {
         b'0' | 0 | b'7' if header.name.ends_with(b"/") => Kind::Directory { opaque: false },
         b'0' | 0 | b'7' => Kind::File { size: header.size },

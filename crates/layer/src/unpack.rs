@@ -58,6 +58,16 @@ pub enum UnpackError {
         /// The name, as written.
         entry: EntryName,
     },
+    /// No Linux system has a place for it.
+    #[error(
+        "the archive has an entry of {length} bytes in its path, which begins with `{start}`; Linux allows 4095"
+    )]
+    PathTooLong {
+        /// How it begins.
+        start: EntryName,
+        /// How long it is.
+        length: usize,
+    },
     /// A hard link leads out of the root.
     #[error("`{entry}` is a hard link to `{target}`, which leads out of the root")]
     LinkEscapes {

@@ -148,11 +148,22 @@ impl<'a> Destination<'a> {
         if self.is_directory(path) {
             return Ok(());
         }
-        if self.get(path).is_some() {
-            return Err(CopyError::NotADirectory { path: shown(path) });
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        for end in slashes.map(|(at, _)| at).chain([path.len()]) {
+            let directory = &path[..end];
+            if self.is_directory(directory) {
+                continue;
+            }
+            if self.get(directory).is_some() {
+                return Err(CopyError::NotADirectory { path: shown(directory) });
+            }
+            self.make_directory(directory, new);
         }
+        Ok(())
+    }
+
+    fn make_directory(&mut self, path: &[u8], new: NewDirectory) {
         let parent = split(path).0;
-        self.make_directories(parent, new)?;
         let inherited = self.get(parent).filter(|parent| parent.mode & SETGID != 0);
         let inherited = inherited.map(|parent| parent.gid);
         let (mode, (uid, gid)) = match new {
@@ -171,7 +182,6 @@ impl<'a> Destination<'a> {
             mtime: self.now,
             xattrs: BTreeMap::new(),
         }));
-        Ok(())
     }
 
     /// Puts an entry in the place of whatever is there. Its parent is a directory.

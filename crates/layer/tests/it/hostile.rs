@@ -43,6 +43,23 @@ fn names_that_lead_out_are_refused() {
     assert_eq!(std::fs::read_dir(outer.path()).unwrap().count(), 1);
 }
 
+/// As deep as a path may be, and deeper: no stack is as high as some archive is deep.
+#[test]
+fn paths_are_as_long_as_linux_allows() {
+    let spill = tempfile::tempdir().unwrap();
+    let read = |depth: usize| {
+        let tar = archive(&format!("add('d/' * {depth} + 'f', b'x')"));
+        strake_layer::read_archive(&tar[..], spill.path())
+    };
+    assert_eq!(read(2047).unwrap()[0].entry.path.len(), 4095);
+    for depth in [2048, 100_000] {
+        let error = read(depth).unwrap_err();
+        let told =
+            format!("an entry of {} bytes in its path, which begins with `d/d/", 2 * depth + 1);
+        assert!(error.to_string().contains(&told), "{error}");
+    }
+}
+
 #[test]
 fn absolute_names_are_below_the_root() {
     let target = tempfile::tempdir().unwrap();
