@@ -16,10 +16,14 @@ pub mod rules;
 mod settings;
 
 pub use context::Ignoring;
-pub use facts::{Arg, Base, Cmd, Facts, Join, Mount, Redirect, Script, Stage, Step, Transfer, Var};
+pub use facts::{
+    Arg, Base, Churn, Cmd, Facts, Install, Join, Mount, Redirect, Script, Stage, Step, Tool,
+    Transfer, Var, bytes, install, is_like, is_self_contained,
+};
 pub use fix::{Fixed, apply, fix_file};
 pub use outside::{Builder, Commit, ContextFacts, ContextFile, History, IgnoreFile, Outside};
 pub use rule::{Finding, Fix, FixKind, Group, Level, Rule, Safety, Sink, edit};
+pub use rules::suggested_ignores;
 pub use settings::{
     LabelKind, Settings, SettingsError, is_shellcheck, read_hadolint, read_project, rules_of,
 };

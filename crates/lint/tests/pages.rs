@@ -47,6 +47,7 @@ fn the_table_lists_all_rules() {
 struct Beside {
     context: Option<String>,
     ignore: Option<String>,
+    shadowed: Option<String>,
     outside: Outside,
     settings: Settings,
 }
@@ -67,6 +68,10 @@ impl Beside {
             "toml settings" => {
                 self.settings = read_project("strake.toml", body).unwrap();
                 self.outside.builder = self.settings.builder.unwrap_or(Builder::Strake);
+            }
+            _ if info.starts_with("text shadowed") => {
+                let other = info.strip_prefix("text shadowed").unwrap().trim();
+                self.shadowed = Some(other.to_owned()).filter(|it| !it.is_empty());
             }
             _ if info.starts_with("text platform ") => {
                 let mut words = info.split(' ').skip(2).map(str::to_owned);
@@ -92,7 +97,9 @@ impl Beside {
                 .as_ref()
                 .map(|it| IgnoreFile::new(".dockerignore", ".dockerignore", it));
             let files = text.lines().map(file).collect();
-            self.outside.context = Some(ContextFacts::new(files, ignore).unwrap());
+            let mut context = ContextFacts::new(files, ignore).unwrap();
+            context.shadowed = self.shadowed.clone();
+            self.outside.context = Some(context);
         }
     }
 }

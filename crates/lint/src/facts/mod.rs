@@ -1,12 +1,17 @@
 //! What rules may look at: computed once for a file, and only read.
 
 mod command;
+mod evidence;
+mod install;
 mod mount;
 mod script;
 mod step;
 pub(crate) mod vars;
 
 pub use command::{Arg, Cmd, Join, Redirect};
+pub use evidence::{Churn, bytes};
+pub(crate) use install::tools;
+pub use install::{Install, Tool, install, is_like, is_self_contained};
 pub use mount::Mount;
 pub use script::Script;
 pub use step::{Step, Transfer};

@@ -35,6 +35,12 @@ macro_rules! families {
 }
 
 families! {
+    context,
+    layers,
+    mounts,
+    order,
+    pipelines,
+    sources,
     labels,
     packages,
     shell,
@@ -42,6 +48,16 @@ families! {
     syntax,
     transfer,
     variables,
+}
+
+pub(crate) use packages::pip_install as pip_args;
+
+/// Lines that an ignore file of this context should have.
+pub fn suggested_ignores(
+    context: &crate::ContextFacts,
+    facts: Option<&crate::Facts<'_>>,
+) -> Vec<String> {
+    context::suggested(context, facts)
 }
 
 const fn is_on(word: &str) -> bool {
