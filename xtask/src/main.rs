@@ -1,7 +1,7 @@
 //! Development tasks: `cargo xtask demo` and `cargo xtask test`, the two commands of the README,
 //! `cargo xtask seeds`, `differential` and `faults`, the whole of matrices that `test` takes a part
 //! of, `cargo xtask bench`, the comparison with other tools, and `cargo xtask ecr`, pushes to Amazon ECR
-//! without Amazon.
+//! without Amazon, and `cargo xtask lint-corpus`, the comparison with hadolint.
 
 mod bench;
 mod demo;
@@ -9,6 +9,7 @@ mod differential;
 mod ecr;
 mod faults;
 mod http;
+mod lint_corpus;
 mod noise;
 mod packages;
 #[expect(dead_code, reason = "the tests of two crates use the rest")]
@@ -22,6 +23,8 @@ mod tidy;
 
 use std::process::ExitCode;
 
+const USAGE: &str = "usage: cargo xtask demo|test|bench|seeds|differential|faults|ecr|lint-corpus";
+
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -31,9 +34,10 @@ fn main() -> ExitCode {
         ["differential", options @ ..] => differential::run(options),
         ["ecr"] => ecr::run(),
         ["faults"] => faults::run(),
+        ["lint-corpus", options @ ..] => lint_corpus::run(options),
         ["bench", options @ ..] => bench::run(options),
         ["seeds", options @ ..] => seeds::run(options),
-        _ => Err("usage: cargo xtask demo|test|bench|seeds|differential|faults|ecr".to_owned()),
+        _ => Err(USAGE.to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

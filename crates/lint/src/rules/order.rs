@@ -78,7 +78,8 @@ fn report_wide(
         finding.hint("put this RUN above the COPY");
         move_system(facts, copy, run, finding);
     } else {
-        let names: Vec<&str> = tool.manifests.iter().chain(tool.locks).copied().collect();
+        let names: Vec<&str> =
+            tool.manifests.iter().take(1).chain(tool.locks.iter().take(1)).copied().collect();
         finding.hint(format!("copy {} first, install, and copy the rest below", names.join(" and ")));
         split_copy(facts, copy, run, tool, &transfer, finding);
     }

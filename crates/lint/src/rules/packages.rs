@@ -319,7 +319,7 @@ fn npm_pinned(text: &str) -> bool {
     }
     let name = text.strip_prefix('@').unwrap_or(text);
     name.contains('@')
-        || name.contains('#')
+        || !text.starts_with('@') && name.contains('#')
         || [".tgz", ".tar", ".tar.gz", ".tar.bz2", ".tbz"].iter().any(|it| text.ends_with(it))
         || ["./", "/", "../", "file:", "~/"].iter().any(|it| text.starts_with(it))
         || text == "."
@@ -512,7 +512,7 @@ fn yarn_cache(facts: &Facts<'_>, out: &mut Sink<'_>) {
                 continue;
             };
             let clean = |it: &Cmd| it.is(&["yarn"]) && it.has("cache") && it.has("clean");
-            let cleaned = steps.iter().any(|it| it.script.commands.iter().any(clean));
+            let cleaned = commands.iter().any(clean);
             let mounted = step.mounts.iter().any(|it| {
                 matches!(it.kind.as_str(), "cache" | "tmpfs") && it.target().contains("yarn")
             }) || cached(step, "yarn");

@@ -166,15 +166,17 @@ fn invalid_in_from(facts: &Facts<'_>, out: &mut Sink<'_>) {
 fn self_reference(facts: &Facts<'_>, out: &mut Sink<'_>) {
     for step in &facts.steps {
         let Some(Instruction::Env(env)) = step.instruction else { continue };
-        for (at, pair) in env.pairs.iter().enumerate() {
-            let earlier = |it: &str| env.pairs.iter().any(|pair| pair.name.text == it);
-            let defined = |it: &str| facts.var(it, step.index).is_some() || OF_BASES.contains(&it);
+        for pair in &env.pairs {
+            let beside = |it: &str| {
+                it != pair.name.text && env.pairs.iter().any(|pair| pair.name.text == it)
+            };
+            let earlier = |it: &str| {
+                let var = facts.var(it, step.index);
+                var.is_some_and(|it| !it.arg)
+            };
             let used = facts.uses(&pair.value.text);
-            let bad = used.iter().find(|it| earlier(&it.name) && !defined(&it.name));
-            if let Some(used) = bad.filter(|it| it.name != pair.name.text || env.pairs.len() > at) {
-                if used.name == pair.name.text && env.pairs.len() == 1 {
-                    continue;
-                }
+            let bad = used.iter().find(|it| beside(&it.name) && !earlier(&it.name));
+            if let Some(used) = bad {
                 let message = format!("`${}` here is the value from before this ENV", used.name);
                 out.at(pair.value.span, message).hint("set it in an ENV above");
             }
