@@ -212,8 +212,8 @@ fn write_files(root: &Path, lines: &[String]) {
     }
 }
 
-/// An archive of `PATH` (a file), `PATH/`, `PATH>TARGET` (a link) or `PATH~FIRST` (a hard link),
-/// of owner 4:5.
+/// An archive of `PATH` (a file), `PATH/`, `PATH>TARGET` (a link), `PATH~FIRST` (a hard link), `|PATH` (a
+/// pipe) or `%PATH` (a device), of owner 4:5.
 fn tar(entries: &str) -> Vec<u8> {
     let entry = |path: &str, kind: Kind, mode: u32| Change {
         body: if matches!(kind, Kind::File { .. }) {
@@ -237,11 +237,13 @@ fn tar(entries: &str) -> Vec<u8> {
             if let Some(path) = item.strip_suffix('/') {
                 entry(path, Kind::Directory { opaque: false }, 0o750)
             } else if let Some((path, target)) = item.split_once('>') {
-                entry(path, Kind::Symlink { target: target.into() }, 0o777)
+                entry(path, Kind::Symlink { target: target.into() }, 0o640)
             } else if let Some((path, target)) = item.split_once('~') {
                 entry(path, Kind::Hardlink { target: target.into() }, 0o640)
             } else if let Some(path) = item.strip_prefix('|') {
                 entry(path, Kind::Fifo, 0o640)
+            } else if let Some(path) = item.strip_prefix('%') {
+                entry(path, Kind::Character { major: 1, minor: 3 }, 0o640)
             } else {
                 entry(item, Kind::File { size: item.len() as u64 }, 0o640)
             }

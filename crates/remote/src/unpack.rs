@@ -4,7 +4,7 @@
 //! links among its parents are followed as names below the folder, so that nothing leads out of it.
 
 use crate::RemoteError;
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps};
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -27,8 +27,8 @@ pub struct Unpacked {
     pub newest: i64,
 }
 
-/// Unpacks an archive into `folder`, which is empty. `name` is what messages call the archive. Devices
-/// and pipes are left out, as Docker does.
+/// Unpacks an archive into `folder`, which is empty. `name` is what messages call the archive. Devices are
+/// left out, as Docker does.
 pub fn unpack(
     archive: impl Read + Send,
     name: &str,
@@ -36,9 +36,10 @@ pub fn unpack(
 ) -> Result<Unpacked, RemoteError> {
     let mut unpacking = Unpacking {
         folder,
-        made: BTreeMap::from([(Vec::new(), Thing::Directory)]),
-        directories: Vec::new(),
-        unpacked: Unpacked::default(),
+        made: BTreeMap::from([(Vec::new(), Made { thing: Thing::Directory, owner: 0 })]),
+        owners: vec![(0, 0)],
+        directories: BTreeMap::new(),
+        newest: 0,
     };
     let mut visit = |entry: &Entry, content: &mut dyn Read| {
         let failed = |source| UnpackError::Write { entry: EntryName(entry.path.clone()), source };
@@ -53,7 +54,13 @@ pub fn unpack(
     unpacking.finish().map_err(RemoteError::from)
 }
 
-/// What was made at a path.
+/// What is at a path.
+struct Made {
+    thing: Thing,
+    /// Index of the owner, which all names of a file share.
+    owner: usize,
+}
+
 enum Thing {
     Directory,
     File,
@@ -62,62 +69,82 @@ enum Thing {
 
 struct Unpacking<'a> {
     folder: &'a Path,
-    made: BTreeMap<Vec<u8>, Thing>,
-    /// Facts that are set last, for what is put into a directory changes it.
-    directories: Vec<(PathBuf, u32, i64)>,
-    unpacked: Unpacked,
+    made: BTreeMap<Vec<u8>, Made>,
+    owners: Vec<(u32, u32)>,
+    /// Modes and times, which are set last, for what is put into a directory changes it.
+    directories: BTreeMap<PathBuf, (u32, i64)>,
+    newest: i64,
 }
 
 impl Unpacking<'_> {
     fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> io::Result<()> {
         let Entry { path, kind, mode, uid, gid, mtime, xattrs: _ } = entry;
-        let skipped = matches!(kind, Kind::Character { .. } | Kind::Block { .. } | Kind::Fifo);
-        if skipped || path.is_empty() {
+        if path.is_empty() || matches!(kind, Kind::Character { .. } | Kind::Block { .. }) {
             return Ok(());
         }
-        self.unpacked.newest = self.unpacked.newest.max(*mtime);
+        self.newest = self.newest.max(*mtime);
         let path = self.place(path)?;
         let at = self.on_disk(&path);
-        let directory = matches!(kind, Kind::Directory { .. });
-        if !(directory && matches!(self.made.get(&path), Some(Thing::Directory))) {
+        let is_directory = |it: &Made| matches!(it.thing, Thing::Directory);
+        let stays = matches!(kind, Kind::Directory { .. })
+            && self.made.get(&path).is_some_and(is_directory);
+        if !stays {
             self.clear(&path, &at)?;
         }
-        match kind {
+        let mut owner = self.owners.len();
+        let thing = match kind {
             Kind::Directory { .. } => {
-                if !self.made.contains_key(&path) {
+                if !stays {
                     fs_err::create_dir(&at)?;
                 }
-                self.directories.push((at, *mode, *mtime));
-                self.made.insert(path.clone(), Thing::Directory);
+                self.directories.insert(at, (*mode, *mtime));
+                Thing::Directory
             }
             Kind::Symlink { target } => {
                 std::os::unix::fs::symlink(OsStr::from_bytes(target), &at)?;
                 set_time(&at, *mtime)?;
-                self.made.insert(path.clone(), Thing::Symlink(target.clone()));
+                Thing::Symlink(target.clone())
             }
             Kind::Hardlink { target } => {
                 let first = self.place(target)?;
-                if matches!(self.made.get(&first), None | Some(Thing::Directory)) {
-                    let why =
-                        "it is a hard link to a file that the archive does not have before it";
-                    return Err(io::Error::other(why));
+                let thing = self.link(&first, &at, &mut owner)?;
+                if matches!(thing, Thing::File) {
+                    set_facts(&at, *mode, *mtime)?;
                 }
-                fs_err::hard_link(self.on_disk(&first), &at)?;
-                self.made.insert(path.clone(), Thing::File);
+                thing
+            }
+            Kind::Fifo => {
+                rustix::fs::mknodat(CWD, &at, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
+                set_facts(&at, *mode, *mtime)?;
+                Thing::File
             }
             _ => {
-                let mut file = fs_err::File::create_new(&at)?;
-                io::copy(content, &mut file)?;
-                fs_err::set_permissions(&at, Permissions::from_mode(*mode))?;
-                set_time(&at, *mtime)?;
-                self.made.insert(path.clone(), Thing::File);
+                io::copy(content, &mut fs_err::File::create_new(&at)?)?;
+                set_facts(&at, *mode, *mtime)?;
+                Thing::File
             }
-        }
-        match (*uid, *gid) {
-            (0, 0) => self.unpacked.owners.remove(&path),
-            owner => self.unpacked.owners.insert(path, owner),
         };
+        match self.owners.get_mut(owner) {
+            Some(known) => *known = (*uid, *gid),
+            None => self.owners.push((*uid, *gid)),
+        }
+        self.made.insert(path, Made { thing, owner });
         Ok(())
+    }
+
+    /// Gives the file at `first` a further name; their owner is one.
+    fn link(&self, first: &[u8], at: &Path, owner: &mut usize) -> io::Result<Thing> {
+        let thing = match self.made.get(first) {
+            Some(Made { thing: Thing::File, .. }) => Thing::File,
+            Some(Made { thing: Thing::Symlink(target), .. }) => Thing::Symlink(target.clone()),
+            None | Some(Made { thing: Thing::Directory, .. }) => {
+                let why = "it is a hard link to a file that the archive does not have before it";
+                return Err(io::Error::other(why));
+            }
+        };
+        fs_err::hard_link(self.on_disk(first), at)?;
+        *owner = self.made[first].owner;
+        Ok(thing)
     }
 
     /// Where an entry goes: links among its parents followed, missing parents made.
@@ -134,7 +161,7 @@ impl Unpacking<'_> {
             if ahead.is_empty() {
                 return Ok(next);
             }
-            match self.made.get(&next) {
+            match self.made.get(&next).map(|it| &it.thing) {
                 Some(Thing::Symlink(target)) => {
                     links += 1;
                     if links > MAX_LINKS {
@@ -149,7 +176,7 @@ impl Unpacking<'_> {
                 Some(Thing::File) => return Err(io::Error::other("a file is among its parents")),
                 None => {
                     fs_err::create_dir(self.on_disk(&next))?;
-                    self.made.insert(next.clone(), Thing::Directory);
+                    self.made.insert(next.clone(), Made { thing: Thing::Directory, owner: 0 });
                     real = next;
                 }
             }
@@ -159,25 +186,25 @@ impl Unpacking<'_> {
 
     /// Makes room at a path.
     fn clear(&mut self, path: &[u8], at: &Path) -> io::Result<()> {
-        match self.made.remove(path) {
+        match self.made.remove(path).map(|it| it.thing) {
             None => return Ok(()),
             Some(Thing::Directory) => fs_err::remove_dir_all(at)?,
-            Some(Thing::File | Thing::Symlink(_)) => fs_err::remove_file(at)?,
+            Some(Thing::File | Thing::Symlink(_)) => return fs_err::remove_file(at),
         }
         let start = [path, b"/"].concat();
-        let is_below = |it: &[u8]| it.starts_with(&start);
-        self.made.retain(|it, _| !is_below(it));
-        self.unpacked.owners.retain(|it, _| it != path && !is_below(it));
-        self.directories.retain(|it| !it.0.starts_with(at));
+        self.made.retain(|it, _| !it.starts_with(&start));
+        self.directories.retain(|it, _| !it.starts_with(at));
         Ok(())
     }
 
     fn finish(self) -> io::Result<Unpacked> {
-        for (at, mode, mtime) in self.directories.iter().rev() {
-            fs_err::set_permissions(at, Permissions::from_mode(*mode))?;
-            set_time(at, *mtime)?;
+        let Unpacking { folder: _, made, owners, directories, newest } = self;
+        // What is below comes first: its folder may be closed afterwards.
+        for (at, (mode, mtime)) in directories.iter().rev() {
+            set_facts(at, *mode, *mtime)?;
         }
-        Ok(self.unpacked)
+        let owners = made.into_iter().map(|(path, it)| (path, owners[it.owner]));
+        Ok(Unpacked { owners: owners.filter(|it| it.1 != (0, 0)).collect(), newest })
     }
 
     fn on_disk(&self, path: &[u8]) -> PathBuf {
@@ -187,6 +214,11 @@ impl Unpacking<'_> {
 
 fn parts(path: &[u8]) -> impl DoubleEndedIterator<Item = Vec<u8>> {
     path.split(|it| *it == b'/').filter(|it| !matches!(*it, b"" | b".")).map(<[u8]>::to_vec)
+}
+
+fn set_facts(path: &Path, mode: u32, seconds: i64) -> io::Result<()> {
+    fs_err::set_permissions(path, Permissions::from_mode(mode))?;
+    set_time(path, seconds)
 }
 
 fn set_time(path: &Path, seconds: i64) -> io::Result<()> {

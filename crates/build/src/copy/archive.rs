@@ -1,7 +1,7 @@
 //! ADD of a local archive: its entries below the destination.
 //!
 //! As BuildKit does: links among the parents are followed within the destination, whatever is in
-//! the place of an entry is replaced, devices and pipes are left out, `--chmod` does not apply.
+//! the place of an entry is replaced, devices are left out, `--chmod` does not apply.
 
 use super::{
     CopyError,
@@ -22,8 +22,7 @@ pub(super) fn place(
 ) -> Result<(), CopyError> {
     let mut times: Vec<(Vec<u8>, i64)> = Vec::new();
     for (at, Change { mut entry, body }) in entries.into_iter().enumerate() {
-        let skipped =
-            matches!(entry.kind, Kind::Character { .. } | Kind::Block { .. } | Kind::Fifo);
+        let skipped = matches!(entry.kind, Kind::Character { .. } | Kind::Block { .. });
         if entry.path.is_empty() || skipped {
             continue;
         }
@@ -32,6 +31,10 @@ pub(super) fn place(
         destination.make_directories(split(&path).0, NewDirectory::Roots)?;
         entry.path = path;
         (entry.uid, entry.gid) = owner.unwrap_or((entry.uid, entry.gid));
+        if matches!(entry.kind, Kind::Symlink { .. }) {
+            // Whatever the archive says: on disk a link has no other.
+            entry.mode = 0o777;
+        }
         if let Kind::Hardlink { target: first } = &entry.kind {
             let first = destination.resolve(target, first, false)?;
             link(&first, entry, (number, at), &written, destination)?;

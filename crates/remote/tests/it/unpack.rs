@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::Path,
 };
 use strake_remote::{RemoteError, Unpacked, unpack};
@@ -12,16 +12,22 @@ use strake_remote::{RemoteError, Unpacked, unpack};
 struct Item<'a>(&'a str, u8, &'a str, &'a [u8]);
 
 fn tar(items: &[Item<'_>]) -> Vec<u8> {
+    // A folder that its owner may enter: root alone could look into another.
+    let mode = |item: &Item<'_>| if item.1 == b'5' { "0000750" } else { "0000640" };
+    let items = items.iter().map(|item| (item, mode(item), "0000005"));
+    tar_with_facts(&items.collect::<Vec<_>>())
+}
+
+/// With the mode and the owner of each.
+fn tar_with_facts(items: &[(&Item<'_>, &str, &str)]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for Item(name, flag, target, body) in items {
+    for (Item(name, flag, target, body), mode, uid) in items {
         let mut header = [0_u8; 512];
         let size = format!("{:011o}", body.len());
-        // A folder that its owner may enter: root alone could look into another.
-        let mode = if *flag == b'5' { "0000750" } else { "0000640" };
         for (at, text) in [
             (0, *name),
-            (100, mode),
-            (108, "0000005"),
+            (100, *mode),
+            (108, *uid),
             (116, "0000006"),
             (124, size.as_str()),
             (136, "00000000100"),
@@ -61,6 +67,7 @@ fn files_keep_modes_times_owners_and_names() {
         Item("d/h", b'1', "d/f", b""),
         Item("l", b'2', "d/f", b""),
         Item("pipe", b'6', "", b""),
+        Item("device", b'3', "", b""),
         Item("new/parent/f", b'0', "", b""),
     ];
     let done = unpacked(outer.path(), &items).unwrap();
@@ -69,11 +76,36 @@ fn files_keep_modes_times_owners_and_names() {
     assert_eq!((facts.permissions().mode() & 0o7777, facts.mtime(), facts.nlink()), (0o640, 64, 2));
     assert_eq!(fs::read(root.join("l")).unwrap(), b"content");
     assert_eq!(root.join("d").metadata().unwrap().mtime(), 64);
-    assert!(!root.join("pipe").exists());
+    assert!(root.join("pipe").metadata().unwrap().file_type().is_fifo());
+    assert!(!root.join("device").exists());
     assert_eq!(root.join("new").metadata().unwrap().permissions().mode() & 0o777, 0o755);
     assert_eq!(done.newest, 64);
     assert_eq!(done.owners.get(&b"d/f"[..]), Some(&(5, 6)));
     assert_eq!(done.owners.get(&b"new"[..]), None);
+}
+
+/// A link's own header counts for all names of its file, as in Docker.
+#[test]
+fn the_last_name_of_a_file_says_what_it_is_like() {
+    let outer = tempfile::tempdir().unwrap();
+    let archive = tar_with_facts(&[
+        (&Item("a", b'0', "", b"x"), "0000600", "0000001"),
+        (&Item("b", b'1', "a", b""), "0000644", "0000002"),
+        (&Item("c", b'1', "b", b""), "0000755", "0000003"),
+        (&Item("l", b'2', "nowhere", b""), "0000644", "0000004"),
+        (&Item("m", b'1', "l", b""), "0000644", "0000005"),
+        (&Item("d", b'5', "", b""), "0000755", "0000000"),
+        (&Item("d", b'5', "", b""), "0000700", "0000000"),
+    ]);
+    let done = unpack(&archive[..], "it", outer.path()).unwrap();
+    for name in ["a", "b", "c"] {
+        let facts = outer.path().join(name).metadata().unwrap();
+        assert_eq!((facts.mode() & 0o7777, facts.nlink()), (0o755, 3));
+        assert_eq!(done.owners[name.as_bytes()], (3, 6));
+    }
+    assert_eq!(fs::read_link(outer.path().join("m")).unwrap(), Path::new("nowhere"));
+    assert_eq!(done.owners[&b"l"[..]], (5, 6));
+    assert_eq!(outer.path().join("d").metadata().unwrap().mode() & 0o7777, 0o700);
 }
 
 #[test]
