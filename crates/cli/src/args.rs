@@ -4,6 +4,7 @@ use crate::args_registry::{
     COPY_HELP, CopyArgs, EcrArgs, INSPECT_HELP, InspectArgs, LOGIN_HELP, LoginArgs, LogoutArgs,
     PUSH_HELP, PullArgs, PushArgs, RegistryArgs, TagArgs,
 };
+use crate::docker_flags::DockerFlags;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -146,11 +147,12 @@ pub(crate) struct BuildArgs {
     /// oci-layout://DIR[:TAG|@DIGEST]
     #[arg(long = "build-context", value_name = "NAME=SOURCE")]
     pub(crate) build_contexts: Vec<String>,
-    /// Platforms of the image, e.g. linux/amd64,linux/arm64 [default: this machine's]
+    /// Platforms of the image, e.g. linux/amd64,linux/arm64
+    /// [default: $DOCKER_DEFAULT_PLATFORM, or this machine's]
     #[arg(long, value_name = "OS/ARCH,..")]
     pub(crate) platform: Vec<String>,
     /// Label of the image; may be repeated
-    #[arg(long = "label", value_name = "NAME=VALUE")]
+    #[arg(long = "label", value_name = "NAME[=VALUE]")]
     pub(crate) labels: Vec<String>,
     /// Annotation of manifest, manifest-descriptor, index or index-descriptor; may be repeated
     #[arg(long = "annotation", value_name = "[TYPE[PLATFORM]:]KEY=VALUE")]
@@ -189,14 +191,9 @@ pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
     /// How progress is shown: auto, plain, tty, quiet, none or rawjson
-    #[arg(
-        long,
-        value_name = "KIND",
-        default_value = "auto",
-        env = "BUILDKIT_PROGRESS",
-        hide_env_values = true
-    )]
-    pub(crate) progress: String,
+    /// [default: $BUILDKIT_PROGRESS, or auto]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) progress: Option<String>,
     /// Print nothing but the image's digest
     #[arg(short = 'q', long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub(crate) quiet: bool,
@@ -219,14 +216,8 @@ pub(crate) struct BuildArgs {
     #[arg(long, hide = true)]
     pub(crate) check: bool,
     /// Say why each step was not found in the cache
-    #[arg(short = 'v', long)]
+    #[arg(short = 'v', short_alias = 'D', long, alias = "debug")]
     pub(crate) verbose: bool,
-    /// Only `false` is accepted: attestations are not made
-    #[arg(long, value_name = "false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub(crate) provenance: Option<String>,
-    /// Only `false` is accepted: attestations are not made
-    #[arg(long, value_name = "false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub(crate) sbom: Option<String>,
     /// How RUN is isolated: the best of namespaces and emulated that works here, or the one named
     #[arg(long, value_name = "BACKEND", value_parser = ["auto", "namespaces", "emulated"])]
     pub(crate) sandbox: Option<String>,
@@ -240,9 +231,9 @@ pub(crate) struct BuildArgs {
     /// Copy roots instead of using overlayfs
     #[arg(long, hide = true)]
     pub(crate) no_overlay: bool,
-    /// Flags of buildx that strake knows and does not have.
+    /// Flags of Docker that are answered only.
     #[command(flatten)]
-    pub(crate) not_here: NotHere,
+    pub(crate) docker: DockerFlags,
     /// Where the store is.
     #[command(flatten)]
     pub(crate) store: StoreArgs,
@@ -263,43 +254,6 @@ pub(crate) struct RunArgs {
     /// Folder with CDI specifications for RUN --device [default: /etc/cdi and /var/run/cdi]
     #[arg(long, value_name = "DIR")]
     pub(crate) cdi_dir: Vec<PathBuf>,
-}
-
-/// Flags that `docker buildx build` has and strake refuses, each with an alternative.
-#[derive(Debug, Args)]
-pub(crate) struct NotHere {
-    #[arg(long, hide = true)]
-    pub(crate) attest: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) builder: Option<String>,
-    #[arg(long, hide = true)]
-    pub(crate) cache_from: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) cache_to: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) cgroup_parent: Option<String>,
-    #[arg(long, hide = true)]
-    pub(crate) policy: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) resource: Vec<String>,
-}
-
-impl NotHere {
-    /// The first flag that was given, and what to do instead.
-    pub(crate) fn first(&self) -> Option<(&'static str, &'static str)> {
-        let NotHere { attest, builder, cache_from, cache_to, cgroup_parent, policy, resource } =
-            self;
-        let table = [
-            (!attest.is_empty(), "--attest", "make attestations after the push, e.g. with cosign"),
-            (builder.is_some(), "--builder", "leave it out: strake itself is the builder"),
-            (!cache_from.is_empty(), "--cache-from", "keep the --store folder between builds"),
-            (!cache_to.is_empty(), "--cache-to", "keep the --store folder between builds"),
-            (cgroup_parent.is_some(), "--cgroup-parent", "start strake itself in that cgroup"),
-            (!policy.is_empty(), "--policy", "pin base images by digest"),
-            (!resource.is_empty(), "--resource", "limit strake itself, e.g. with systemd-run"),
-        ];
-        table.into_iter().find(|it| it.0).map(|(_, flag, instead)| (flag, instead))
-    }
 }
 
 /// `strake diff`.

@@ -20,6 +20,12 @@ pub(crate) const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 pub(crate) const PATH: &str = "PATH";
 /// The socket of the user's SSH agent, for `--ssh default`.
 pub(crate) const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
+/// The platforms of an image where `--platform` says nothing.
+pub(crate) const DOCKER_DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
+/// Labels with the commit, which buildx adds.
+pub(crate) const BUILDX_GIT_LABELS: &str = "BUILDX_GIT_LABELS";
+/// How progress is shown where `--progress` says nothing.
+pub(crate) const BUILDKIT_PROGRESS: &str = "BUILDKIT_PROGRESS";
 /// Turns colour off.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 
@@ -53,12 +59,17 @@ pub(crate) fn store(flag: Option<PathBuf>, uid: u32) -> PathBuf {
         .unwrap_or_else(|| PathBuf::from(format!("/var/tmp/strake-{uid}")))
 }
 
+/// Docker's config.json, there or not.
+pub(crate) fn docker_config() -> Option<PathBuf> {
+    let folder = path(DOCKER_CONFIG).or_else(|| path(HOME).map(|it| it.join(".docker")));
+    folder.map(|it| it.join("config.json"))
+}
+
 /// The files that may hold registry credentials, in order of precedence.
 pub(crate) fn credential_files() -> Vec<PathBuf> {
-    let docker = path(DOCKER_CONFIG).or_else(|| path(HOME).map(|it| it.join(".docker")));
     let candidates = [
         path(REGISTRY_AUTH_FILE),
-        docker.map(|it| it.join("config.json")),
+        docker_config(),
         path(XDG_RUNTIME_DIR).map(|it| it.join("containers/auth.json")),
         path(HOME).map(|it| it.join(".config/containers/auth.json")),
     ];

@@ -1,6 +1,6 @@
 //! What `strake build` reads before it plans: arguments, contexts, secrets.
 
-use crate::{epoch, failure::Failure};
+use crate::{epoch, failure::Failure, proxies};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -14,7 +14,8 @@ pub(crate) fn build_args(written: &[String]) -> Result<Vec<(String, String)>, Fa
     for text in written {
         match text.split_once('=') {
             Some(("", _)) => {
-                return Err(Failure::usage(format!("--build-arg `{text}` has no name")));
+                return Err(Failure::usage(format!("--build-arg `{text}` has no name"))
+                    .hint("write NAME=VALUE"));
             }
             Some((name, value)) => args.push((name.to_owned(), value.to_owned())),
             None => args.extend(crate::environment::text(text).map(|it| (text.clone(), it))),
@@ -26,7 +27,14 @@ pub(crate) fn build_args(written: &[String]) -> Result<Vec<(String, String)>, Fa
     {
         args.push((epoch::NAME.to_owned(), value));
     }
+    proxies::add(&mut args)?;
     Ok(args)
+}
+
+/// `--label NAME[=VALUE]`: without a value it is empty, as in Docker.
+pub(crate) fn labels(written: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let whole = |it: &String| if it.contains('=') { it.clone() } else { format!("{it}=") };
+    pairs("--label", &written.iter().map(whole).collect::<Vec<_>>())
 }
 
 /// `NAME=VALUE` pairs of `flag`.
@@ -168,17 +176,22 @@ fn read_secret(file: &Path, id: &str) -> Result<Vec<u8>, Failure> {
     fs_err::read(file).map_err(|error| Failure::new(format!("--secret `{id}`: {error}")))
 }
 
+/// Docker's word for the machine. A RUN has its network, so the machine is where the RUN is.
+const HOST_GATEWAY: &str = "host-gateway";
+
 /// `--add-host HOST:IP` as lines of /etc/hosts.
 pub(crate) fn extra_hosts(written: &[String]) -> Result<Vec<u8>, Failure> {
     let mut lines = String::new();
     for text in written {
-        let (host, ip) = text
-            .split_once('=')
-            .or_else(|| text.split_once(':'))
-            .ok_or_else(|| Failure::usage(format!("--add-host `{text}`: expected HOST:IP")))?;
+        let wrong = || {
+            Failure::usage(format!("--add-host `{text}`: expected HOST:IP"))
+                .hint("write e.g. db.local:10.0.0.5, db.local=::1 or db.local:host-gateway")
+        };
+        let (host, ip) = text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(wrong)?;
         let ip = ip.trim_start_matches('[').trim_end_matches(']');
+        let ip = if ip == HOST_GATEWAY { "127.0.0.1" } else { ip };
         if host.is_empty() || ip.parse::<std::net::IpAddr>().is_err() {
-            return Err(Failure::usage(format!("--add-host `{text}`: expected HOST:IP")));
+            return Err(wrong());
         }
         lines.push_str(&format!("{ip}\t{host}\n"));
     }
@@ -212,7 +225,11 @@ mod tests {
     fn hosts_and_pairs() {
         assert_eq!(extra_hosts(&["a:1.2.3.4".to_owned()]).unwrap(), b"1.2.3.4\ta\n");
         assert_eq!(extra_hosts(&["a=[::1]".to_owned()]).unwrap(), b"::1\ta\n");
+        let machine = extra_hosts(&["a:host-gateway".to_owned()]).unwrap();
+        assert_eq!(machine, b"127.0.0.1\ta\n");
         assert!(extra_hosts(&["a".to_owned()]).is_err());
+        let labels = super::labels(&["a".to_owned(), "b=c=d".to_owned()]).unwrap();
+        assert_eq!(labels, [("a".into(), String::new()), ("b".into(), "c=d".into())]);
         assert!(pairs("--label", &["=x".to_owned()]).is_err());
     }
 

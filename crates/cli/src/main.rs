@@ -8,9 +8,11 @@ mod args;
 mod args_registry;
 mod bases;
 mod build_arguments;
+mod cache_flags;
 mod clock;
 mod commands;
 mod contexts;
+mod docker_flags;
 mod environment;
 mod epoch;
 mod failure;
@@ -25,6 +27,7 @@ mod planning;
 mod platforms;
 mod prepared;
 mod progress;
+mod proxies;
 mod publish;
 mod registries;
 mod run_options;
@@ -36,12 +39,21 @@ mod units;
 
 use args::{Cli, Command};
 use clap::Parser;
+use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // A RUN's first process is this program again: see strake-sandbox.
     strake_sandbox::maybe_init();
-    let cli = Cli::parse();
+    let words = docker_flags::without_docker_words(std::env::args_os().collect());
+    let is_build = words.get(1).is_some_and(|it| it == "build");
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => match docker_flags::elsewhere(&error).filter(|_| is_build) {
+            Some(known) => return fail(&known),
+            None => return say::usage(&error),
+        },
+    };
     let result = match cli.command {
         Command::Build(args) => commands::build::run(*args).map(|()| ExitCode::SUCCESS),
         Command::Diff(args) => commands::diff::run(args),
@@ -61,9 +73,11 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(failure) => {
-            say::failure(&failure);
-            ExitCode::from(failure.code)
-        }
+        Err(failure) => fail(&failure),
     }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    say::failure(failure);
+    ExitCode::from(failure.code)
 }

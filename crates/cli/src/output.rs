@@ -112,6 +112,14 @@ impl Output {
         self.kind == Kind::Store
     }
 
+    /// Whether an archive goes to standard output.
+    pub(crate) fn is_stdout(&self) -> bool {
+        match &self.kind {
+            Kind::OciTar(sink) | Kind::Docker(sink) | Kind::Tar(sink) => *sink == Sink::Stdout,
+            Kind::OciFolder(_) | Kind::Local(_) | Kind::Registry { .. } | Kind::Store => false,
+        }
+    }
+
     fn is_push(&self) -> bool {
         matches!(self.kind, Kind::Registry { by_digest: _, store: _ })
     }
@@ -135,13 +143,7 @@ impl Output {
 
 /// A stream on a terminal helps nobody, and two streams in one pipe neither.
 fn check_stdout(outputs: &[Output], terminal: bool) -> Result<(), Failure> {
-    let streams = outputs.iter().filter(|it| {
-        matches!(
-            it.kind,
-            Kind::OciTar(Sink::Stdout) | Kind::Docker(Sink::Stdout) | Kind::Tar(Sink::Stdout)
-        )
-    });
-    match streams.count() {
+    match outputs.iter().filter(|it| it.is_stdout()).count() {
         0 => Ok(()),
         1 if terminal => Err(Failure::usage("-o would write an archive to the terminal")
             .hint("give dest=FILE, or redirect standard output")),

@@ -32,7 +32,7 @@ impl Asked {
         outputs: &[Output],
     ) -> Result<Asked, Failure> {
         build_arguments::check_syntax(build_args)?;
-        let platforms = platforms::platforms(platforms)?;
+        let platforms = platforms::of_flag(platforms)?;
         let index = platforms.len() > 1 || build_arguments::multi_platform(build_args)?;
         let annotations = Annotations::of_flags(annotations)?;
         let mut kept = false;

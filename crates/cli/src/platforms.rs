@@ -1,15 +1,24 @@
 //! `--platform`: for what the image is built.
 
-use crate::failure::Failure;
+use crate::{environment, failure::Failure};
 use strake_oci::Platform;
 
+/// The platforms of `--platform`, else of the environment, else this machine's.
+pub(crate) fn of_flag(written: &[String]) -> Result<Vec<Platform>, Failure> {
+    let default = environment::text(environment::DOCKER_DEFAULT_PLATFORM);
+    match default {
+        Some(default) if written.is_empty() => platforms(&[default]),
+        _ => platforms(written),
+    }
+}
+
 /// The platforms, each once, in the order in which they are given. This machine's by default.
-pub(crate) fn platforms(written: &[String]) -> Result<Vec<Platform>, Failure> {
+fn platforms(written: &[String]) -> Result<Vec<Platform>, Failure> {
     let mut platforms: Vec<Platform> = Vec::new();
     for text in written.iter().flat_map(|it| it.split(',')).map(str::trim) {
         let platform = match text {
             "local" => Platform::host(),
-            text => text.parse()?,
+            text => text.parse().map_err(Failure::usage)?,
         };
         if !platforms.contains(&platform) {
             platforms.push(platform);
@@ -39,6 +48,6 @@ mod tests {
             read(&["linux/s390x, linux/arm64/v8", "linux/arm64", "linux/arm"]),
             ["linux/s390x", "linux/arm64", "linux/arm/v7"]
         );
-        assert!(platforms(&["linux".to_owned()]).is_err());
+        assert!(platforms(&["pdp11".to_owned()]).is_err());
     }
 }

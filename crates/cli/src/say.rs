@@ -1,7 +1,7 @@
 //! The only place that prints. Standard output is data; all else goes to standard error.
 
 use crate::failure::Failure;
-use std::io::Write;
+use std::{io::Write, process::ExitCode};
 
 /// A line of data. A reader that went away is no failure.
 pub(crate) fn data(line: &str) {
@@ -22,4 +22,10 @@ pub(crate) fn failure(failure: &Failure) {
     if let Some(hint) = &failure.hint {
         note(&format!("hint: {hint}"));
     }
+}
+
+/// What clap says of words that it cannot read, or the help that was asked for.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

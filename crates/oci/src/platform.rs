@@ -44,14 +44,31 @@ impl Platform {
     }
 }
 
+/// Operating systems that stand for themselves on this machine's processor, as in containerd.
+const SYSTEMS: [&str; 4] = ["linux", "windows", "darwin", "freebsd"];
+
+/// Processors that stand for themselves under Linux, as in containerd.
+const PROCESSORS: [&str; 12] = [
+    "386", "amd64", "arm", "arm64", "loong64", "mips64", "mips64le", "ppc64", "ppc64le", "riscv64",
+    "s390x", "wasm",
+];
+
+fn is_known(architecture: &str) -> bool {
+    PROCESSORS.contains(&normal(architecture, None).0.as_str())
+}
+
 /// Go's architecture name and variant for what a person may write.
 fn normal(architecture: &str, variant: Option<&str>) -> (String, Option<String>) {
     let (architecture, variant) = match (architecture, variant) {
         ("x86_64" | "x86-64" | "amd64", it) => ("amd64", it.filter(|it| *it != "v1")),
-        ("aarch64" | "arm64", it) => ("arm64", it.filter(|it| *it != "v8" && *it != "8")),
+        ("aarch64" | "arm64", it) => {
+            ("arm64", it.filter(|it| !["v8", "8", "8.0", "v8.0"].contains(it)))
+        }
         ("i386" | "i686" | "x86" | "386", _) => ("386", None),
         ("armhf", _) | ("arm", None | Some("7" | "v7")) => ("arm", Some("v7")),
         ("armel", _) | ("arm", Some("6" | "v6")) => ("arm", Some("v6")),
+        ("arm", Some("5")) => ("arm", Some("v5")),
+        ("arm", Some("8")) => ("arm", Some("v8")),
         ("powerpc64le", it) => ("ppc64le", it),
         (other, it) => (other, it),
     };
@@ -78,7 +95,10 @@ impl FromStr for Platform {
         if !parts.iter().all(word) {
             return Err(invalid());
         }
+        let host = Platform::host();
         let (os, architecture, variant) = match parts.as_slice() {
+            [os] if SYSTEMS.contains(&os.as_str()) => (os, &host.architecture, None),
+            [architecture] if is_known(architecture) => (&host.os, architecture, None),
             [os, architecture] => (os, architecture, None),
             [os, architecture, variant] => (os, architecture, Some(variant.as_str())),
             _ => return Err(invalid()),
@@ -100,10 +120,17 @@ mod tests {
             ("linux/arm64/v8", "linux/arm64"),
             ("linux/arm", "linux/arm/v7"),
             ("linux/arm/v6", "linux/arm/v6"),
+            ("arm64", "linux/arm64"),
+            ("aarch64", "linux/arm64"),
+            ("armhf", "linux/arm/v7"),
+            ("armel", "linux/arm/v6"),
+            ("s390x", "linux/s390x"),
+            ("linux", &Platform::host().to_string()),
         ] {
             assert_eq!(text.parse::<Platform>().unwrap().to_string(), want);
         }
-        assert!("linux".parse::<Platform>().is_err());
-        assert!("a/b/c/d".parse::<Platform>().is_err());
+        for wrong in ["", "pdp11", "a/b/c/d", "linux/", "li nux/amd64"] {
+            assert!(wrong.parse::<Platform>().is_err(), "{wrong}");
+        }
     }
 }

@@ -78,7 +78,6 @@ pub(super) fn run(
     let root_dir = dir.path().join("root");
     let scratch = dir.path().join("scratch");
     fs_err::create_dir(&root_dir)?;
-    fs_err::create_dir(&scratch)?;
     let root = Root::prepare(Prepare {
         lowers: &lowers,
         tree: &tree,
@@ -87,9 +86,10 @@ pub(super) fn run(
         overlay: bench.overlay(),
     })?;
     let mounted = mounts::prepare(engine, op, dir.path())?;
+    fs_err::create_dir(&scratch)?;
+    let began = file_clock(&scratch)?.min((bench.clock)());
     let given = Given { op, user: &user, mounted: &mounted, devices: &devices, scratch };
     let spec = spec(engine, given, root.spec(), special_owners(&tree, &bench.privilege));
-    let began = (bench.clock)();
     let owners = process(engine, at, &spec).map_err(|error| {
         let attempt = Attempt {
             program: op.argv.first().map_or("", String::as_str),
@@ -107,6 +107,13 @@ pub(super) fn run(
     let changes = root.changes(&owners)?;
     let snapshot = root.into_snapshot()?;
     Ok(Made { changes, snapshot, guard: Some(dir), window: (began, ended) })
+}
+
+/// The time that the kernel gives to files, which is a few milliseconds behind its clock: that of a
+/// folder just made.
+fn file_clock(made: &std::path::Path) -> std::io::Result<i64> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(fs_err::metadata(made)?.mtime())
 }
 
 /// Whether `--allow` grants what the RUN asks for.

@@ -47,7 +47,7 @@ pub(crate) fn run(args: BuildArgs) -> Result<(), Failure> {
 }
 
 fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
-    refuse(&args)?;
+    args.docker.check()?;
     let call = call::read(args.call.as_deref(), args.check)?;
     let outputs = Output::choose(&args.outputs, args.push, args.load, !args.tags.is_empty())?;
     let names = names(&args.tags)?;
@@ -104,7 +104,7 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
         cancel: signals.cancel.clone(),
         failed: AtomicBool::new(false),
     };
-    let reader = progress::reader(&args.progress, args.quiet, args.verbose, &notes)?;
+    let reader = progress::reader(args.progress.as_deref(), args.quiet, args.verbose, &notes)?;
     let built = run_and_publish(reader, &asked, &plans, &bench, &outputs, &names, &source.text);
     save_stat_index(&bench, stat_index.as_deref());
     report(&args, &names, &outputs, &built?, &bench.store)
@@ -197,20 +197,6 @@ pub(crate) fn enter(sandbox: Option<&str>, single_id: bool) -> Result<Privilege,
     Ok(strake_sandbox::enter(&EnterOptions { path, single_id, backend })?)
 }
 
-/// Flags that are known and not there, and those that only one value makes sense for.
-fn refuse(args: &BuildArgs) -> Result<(), Failure> {
-    if let Some((flag, instead)) = args.not_here.first() {
-        return Err(Failure::usage(format!("{flag} is not supported yet")).hint(instead));
-    }
-    for (flag, value) in [("--provenance", &args.provenance), ("--sbom", &args.sbom)] {
-        if let Some(value) = value.as_deref().filter(|it| *it != "false") {
-            return Err(Failure::usage(format!("{flag}={value}: attestations are not made"))
-                .hint(format!("leave it out or give {flag}=false")));
-        }
-    }
-    Ok(())
-}
-
 fn names(tags: &[String]) -> Result<Vec<Reference>, Failure> {
     tags.iter()
         .map(|it| {
@@ -253,7 +239,7 @@ fn request(
     let pair = |(name, value): &(String, String)| (name.clone(), Some(value.clone()));
     request.build_args = build_args.iter().map(pair).collect();
     request.target.clone_from(&args.target);
-    request.labels = inputs::pairs("--label", &args.labels)?;
+    request.labels = inputs::labels(&args.labels)?;
     request.network = match args.network.as_str() {
         "default" => Network::Default,
         "none" => Network::None,
@@ -278,7 +264,7 @@ fn request(
     Ok(request)
 }
 
-/// Says which build arguments do nothing.
+/// Says which build arguments and variables do nothing.
 fn warn(file: &Dockerfile, request: &Request, build_args: &[(String, String)]) {
     let unused = strake_dockerfile::unused_build_args(file, request);
     if !unused.is_empty() {
@@ -286,6 +272,13 @@ fn warn(file: &Dockerfile, request: &Request, build_args: &[(String, String)]) {
     }
     for line in build_arguments::without_effect(build_args) {
         say::note(&format!("warning: {line}"));
+    }
+    let name = environment::BUILDX_GIT_LABELS;
+    if environment::get(name).is_some() {
+        say::note(&format!(
+            "warning: {name} has no effect: give e.g. --label \
+             org.opencontainers.image.revision=$(git rev-parse HEAD)"
+        ));
     }
 }
 
@@ -332,7 +325,9 @@ fn report(
         fs_err::write(file, format!("{text:#}\n"))?;
     }
     if args.quiet {
-        say::data(&id.to_string());
+        // An archive in the same pipe is not to end in a digest.
+        let say = if outputs.iter().any(Output::is_stdout) { say::note } else { say::data };
+        say(&id.to_string());
         return Ok(());
     }
     say::note(&format!("image {}", published.descriptor.digest));

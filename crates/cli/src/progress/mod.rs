@@ -58,12 +58,13 @@ const KINDS: &[(&str, Make)] = &[
 
 /// Starts to show a build as `--progress`, `-q` and `-v` say.
 pub(crate) fn reader(
-    kind: &str,
+    kind: Option<&str>,
     quiet: bool,
     verbose: bool,
     notes: &Notes,
 ) -> Result<Reader, Failure> {
-    let kind = if quiet { "quiet" } else { kind };
+    let default = environment::text(environment::BUILDKIT_PROGRESS);
+    let kind = if quiet { "quiet" } else { kind.or(default.as_deref()).unwrap_or("auto") };
     let Some((_, make)) = KINDS.iter().find(|it| it.0 == kind) else {
         let names: Vec<_> = KINDS.iter().map(|it| it.0).collect();
         return Err(Failure::usage(format!("--progress {kind}: there is no such kind"))
