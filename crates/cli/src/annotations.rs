@@ -208,7 +208,7 @@ mod tests {
         {
             assert!(found.add_key(wrong, "v").is_err(), "{wrong}");
         }
-        for wrong in ["a", "x:a=b", "index[linux/arm64]:a=b", "manifest[linux]:a=b", "=b"] {
+        for wrong in ["a", "x:a=b", "index[linux/arm64]:a=b", "manifest[pdp11]:a=b", "=b"] {
             assert!(Annotations::of_flags(&[wrong.to_owned()]).is_err(), "{wrong}");
         }
     }

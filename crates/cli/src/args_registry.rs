@@ -31,14 +31,9 @@ pub(crate) struct EcrArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TransferArgs {
     /// How progress is shown: auto, plain, tty, quiet, none or rawjson
-    #[arg(
-        long,
-        value_name = "KIND",
-        default_value = "auto",
-        env = "BUILDKIT_PROGRESS",
-        hide_env_values = true
-    )]
-    pub(crate) progress: String,
+    /// [default: $BUILDKIT_PROGRESS, or auto]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) progress: Option<String>,
     /// Show no progress
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,

@@ -31,7 +31,7 @@ pub(crate) struct Bench {
     quiet: bool,
     notes: Notes,
     verbose: bool,
-    progress: String,
+    progress: Option<String>,
 }
 
 impl Bench {
@@ -57,7 +57,8 @@ impl Bench {
         title: String,
         work: impl FnOnce(&Tally<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let reader = progress::reader(&self.progress, self.quiet, self.verbose, &self.notes)?;
+        let reader =
+            progress::reader(self.progress.as_deref(), self.quiet, self.verbose, &self.notes)?;
         let emit = |event| reader.event(event);
         emit(Event::Started { vertex: VERTEX, name: title });
         let tally = Tally { emit: &emit, layers: Mutex::default(), began: Instant::now() };
