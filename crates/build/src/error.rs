@@ -34,7 +34,7 @@ pub enum StepError {
     Exit {
         /// The command.
         command: String,
-        /// `exit code: 1` or `signal: 9`.
+        /// `exit code: 1` or `exit code: 137 (signal: 9)`.
         status: String,
         /// The code to give on, 128 and more for signals.
         code: i32,

@@ -11,7 +11,12 @@ fn both() -> [Lab; 2] {
 
 #[test]
 fn a_program_that_does_not_start_says_why() {
-    let cases: [(&str, &[&str]); 8] = [
+    let cases: [(&str, &[&str]); 10] = [
+        ("FROM base\nRUN [\"\"]\n", &["exec \"\": executable file not found in $PATH"]),
+        (
+            "FROM base\nWORKDIR /etc/passwd/x\nRUN true\n",
+            &["`/etc/passwd` is not a directory", "Dockerfile:2:1"],
+        ),
         ("FROM base\nRUN [\"/nope\", \"a\"]\n", &["exec \"/nope\": no such file or directory"]),
         (
             "FROM base\nRUN [\"nope\"]\n",
@@ -64,7 +69,7 @@ fn exit_codes_and_signals_are_told() {
     for lab in both() {
         for (command, told) in [
             ("exit 126", "exit code: 126"),
-            ("kill -9 $$", "signal: 9"),
+            ("kill -9 $$", "exit code: 137 (signal: 9)"),
             ("nope", "exit code: 127"),
         ] {
             lab.write("context/Dockerfile", &format!("FROM base\nRUN {command}\n"));

@@ -50,7 +50,9 @@ pub enum UserError {
 /// A number need not be in passwd. Supplementary groups come from group, for a user that passwd
 /// has, when the USER names no group.
 pub fn lookup_user(passwd: &[u8], group: &[u8], spec: &str) -> Result<UserInfo, UserError> {
-    let (user, wanted) = spec.split_once(':').unwrap_or((spec, ""));
+    // What follows a second colon is not looked at.
+    let mut parts = spec.split(':');
+    let (user, wanted) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
     if let (Ok(uid), Ok(gid)) = (user.parse(), wanted.parse()) {
         let (home, name) = of_uid(passwd, uid);
         return Ok(UserInfo { uid, gid, groups: Vec::new(), home, name });
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     fn user_as_docker_run_reads_it() {
         type Case = (&'static str, (u32, u32), &'static [u32], &'static str);
-        let cases: [Case; 14] = [
+        let cases: [Case; 15] = [
             ("", (0, 0), &[0, 10, 77], "/root"),
             ("root", (0, 0), &[0, 10, 77], "/root"),
             ("0", (0, 0), &[0, 10, 77], "/root"),
@@ -216,6 +218,7 @@ mod tests {
             ("4242", (4242, 0), &[], "/"),
             ("4242:wheel", (4242, 10), &[], "/"),
             ("4242:4243", (4242, 4243), &[], "/"),
+            ("1:2:3", (1, 2), &[], "/usr/sbin"),
             ("homeless", (12, 12), &[], ""),
             ("short", (13, 0), &[], ""),
             ("twin", (1000, 7), &[], "/home/app"),

@@ -237,7 +237,10 @@ fn process(engine: &Engine<'_>, at: At<'_>, spec: &RunSpec) -> Result<Vec<Owner>
     let (status, code) = match outcome.status {
         ExitStatus::Code(0) => return Ok(outcome.owners),
         ExitStatus::Code(code) => (format!("exit code: {code}"), code),
-        ExitStatus::Signal(signal) => (format!("signal: {signal}"), 128 + signal),
+        ExitStatus::Signal(signal) => {
+            let code = 128 + signal;
+            (format!("exit code: {code} (signal: {signal})"), code)
+        }
     };
     Err(StepError::Exit {
         command: spec.argv.iter().map(|it| it.to_string_lossy()).collect::<Vec<_>>().join(" "),

@@ -289,9 +289,10 @@ fn execute(spec: &RunSpec) -> Message {
     };
     let argv: Option<Vec<CString>> = spec.argv.iter().map(|text| c_string(text)).collect();
     let env: Option<Vec<CString>> = spec.env.iter().map(|(key, value)| pair(key, value)).collect();
-    let (Some(argv), Some(env), false) = (argv, env, name.is_empty()) else {
-        return failed(Errno::INVAL);
-    };
+    let (Some(argv), Some(env)) = (argv, env) else { return failed(Errno::INVAL) };
+    if name.is_empty() {
+        return failed(Errno::NOENT);
+    }
     let mut reason = Errno::NOENT;
     for candidate in candidates(spec, &name) {
         match execve(&candidate, &argv, &env) {
