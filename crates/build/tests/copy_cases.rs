@@ -104,11 +104,11 @@ impl Case {
             let context = Context::open(&root, Some(&ignore)).unwrap();
             let selection = select(&self.op, &SourceTree::Context(&context), &[])?;
             assert!(!selection.reads_layers());
-            return changes(&self.op, &selection, &below, self.owner, NOW, scratch, &[]);
+            return changes(&self.op, selection, &below, self.owner, NOW, scratch, &[]);
         }
         let stage = tree(self.section("stage"), Some(&root));
         let selection = select(&self.op, &SourceTree::Stage(&stage), &[])?;
-        changes(&self.op, &selection, &below, self.owner, NOW, scratch, &[root])
+        changes(&self.op, selection, &below, self.owner, NOW, scratch, &[root])
     }
 }
 

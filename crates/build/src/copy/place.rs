@@ -31,7 +31,8 @@ struct Copy<'a> {
     folders: &'a [PathBuf],
 }
 
-/// The layer that `op` makes of `selection` on top of `below`, in walking order.
+/// The layer that `op` makes of `selection` on top of `below`, in walking order. The selection goes as
+/// the layer comes, so that memory holds one of both.
 ///
 /// `owner` is `--chown` in numbers, `now` the time for what has none of its own. `scratch` takes
 /// what an archive spills, and must live until the layer is packed. `folders` are the snapshots of
@@ -39,7 +40,7 @@ struct Copy<'a> {
 /// [`Selection::reads_layers`] says no.
 pub fn changes(
     op: &CopyOp,
-    selection: &Selection,
+    selection: Selection,
     below: &Tree,
     owner: Option<(u32, u32)>,
     now: i64,
@@ -50,9 +51,9 @@ pub fn changes(
     let copy = Copy { op, owner, chmod, now, folders };
     let mut destination = Destination::new(below, now);
     let mut files: Vec<Vec<u8>> = Vec::new();
-    for (number, picked) in selection.picked.iter().enumerate() {
+    for (number, picked) in selection.picked.into_iter().enumerate() {
         match &picked.archive {
-            Some(path) => copy.unpack(picked, number, path, scratch, &mut destination)?,
+            Some(path) => copy.unpack(&picked, number, path, scratch, &mut destination)?,
             None => copy.place(picked, number, &mut files, &mut destination)?,
         }
     }
@@ -60,27 +61,31 @@ pub fn changes(
 }
 
 /// Where the files of one source are.
-struct Folders<'a> {
-    picked: &'a Picked,
+struct Folders {
+    /// The source's path.
+    base: Vec<u8>,
+    /// Whether the source is a file without a time of its own.
+    is_fresh_file: bool,
     /// Of the context: what the source's path is in it.
     context: Option<Arc<PathBuf>>,
     /// Of each layer the same.
     layers: Vec<Arc<PathBuf>>,
 }
 
-impl<'a> Folders<'a> {
-    fn new(picked: &'a Picked, layers: &[PathBuf]) -> Folders<'a> {
+impl Folders {
+    fn new(picked: &Picked, layers: &[PathBuf]) -> Folders {
         let base = OsStr::from_bytes(&picked.base);
         let context = picked.entries.iter().find_map(|it| match &it.origin {
             Origin::Context(root) => Some(Arc::new(root.join(base))),
             _ => None,
         });
         let layers = layers.iter().map(|it| Arc::new(it.join(base))).collect();
-        Folders { picked, context, layers }
+        let is_fresh_file = picked.fresh && picked.entries.len() == 1;
+        Folders { base: picked.base.clone(), is_fresh_file, context, layers }
     }
 
     fn body(&self, found: &Found) -> Result<Body, CopyError> {
-        let within = below(&self.picked.base, &found.entry.path);
+        let within = below(&self.base, &found.entry.path);
         let folder = match &found.origin {
             Origin::Nothing => return Ok(Body::Empty),
             Origin::Bytes(bytes) => return Ok(Body::Bytes(bytes.clone())),
@@ -99,35 +104,38 @@ impl<'a> Folders<'a> {
 impl Copy<'_> {
     fn place(
         &self,
-        picked: &Picked,
+        picked: Picked,
         number: usize,
         files: &mut Vec<Vec<u8>>,
         destination: &mut Destination<'_>,
     ) -> Result<(), CopyError> {
-        let top = &picked.entries[0];
-        let target = self.target(picked, destination)?;
-        let folders = Folders::new(picked, self.folders);
+        let target = self.target(&picked, destination)?;
+        let folders = Folders::new(&picked, self.folders);
+        let Picked { entries, fresh, .. } = picked;
+        let mut entries = entries.into_iter();
+        let Some(top) = entries.next() else { return Ok(()) };
         if !is_directory(&top.entry) {
             if !self.op.dest.ends_with('/') && files.contains(&target) {
                 return Err(self.many_to_one());
             }
             files.push(target.clone());
-            return self.put_file(&folders, number, top, target, destination);
+            return self.put_file(&folders, number, &top, target, destination);
         }
-        for found in &picked.entries[1..] {
-            let path = join(&target, below(&picked.base, &found.entry.path));
+        let mut times: Vec<(Vec<u8>, i64)> = Vec::new();
+        for found in entries {
+            let path = join(&target, below(&folders.base, &found.entry.path));
             if is_directory(&found.entry) {
-                self.put_directory(found, path, destination)?;
+                times.push((path.clone(), found.entry.mtime));
+                self.put_directory(&found, path, destination)?;
             } else {
-                self.put_file(&folders, number, found, path, destination)?;
+                self.put_file(&folders, number, &found, path, destination)?;
             }
         }
         // Last, for what is put into a directory changes its time.
-        for found in picked.entries[1..].iter().filter(|found| is_directory(&found.entry)) {
-            let path = join(&target, below(&picked.base, &found.entry.path));
-            destination.update(&path, |entry| entry.mtime = found.entry.mtime);
+        for (path, time) in times {
+            destination.update(&path, |entry| entry.mtime = time);
         }
-        let time = if picked.fresh { self.now } else { top.entry.mtime };
+        let time = if fresh { self.now } else { top.entry.mtime };
         destination.update(&target, |entry| entry.mtime = time);
         Ok(())
     }
@@ -193,7 +201,7 @@ impl Copy<'_> {
 
     fn put_file(
         &self,
-        folders: &Folders<'_>,
+        folders: &Folders,
         number: usize,
         found: &Found,
         path: Vec<u8>,
@@ -206,7 +214,7 @@ impl Copy<'_> {
             });
         }
         let mut entry = self.facts(&found.entry, path);
-        if folders.picked.fresh && folders.picked.entries.len() == 1 {
+        if folders.is_fresh_file {
             entry.mtime = self.now;
         }
         let body = folders.body(found)?;

@@ -8,7 +8,7 @@ use crate::{
     materialise, mounts,
     state::State,
 };
-use std::{borrow::Cow, path::Path};
+use std::path::Path;
 use strake_context::Context;
 use strake_layer::Tree;
 use strake_plan::{CopyOp, CopySource, Source};
@@ -69,7 +69,7 @@ impl<'a> Prepared<'a> {
 
     /// The changes that the copy makes to `below`.
     pub(crate) fn onto(
-        self,
+        mut self,
         engine: &Engine<'_>,
         below: &Tree,
         names: &[ImageLayer],
@@ -86,19 +86,14 @@ impl<'a> Prepared<'a> {
             Vec::new()
         };
         let dir = scratch.path();
-        let selection = self.filled(engine, dir, now)?;
-        let changes = copy::changes(self.op, &selection, below, owner, now, dir, &folders)?;
+        self.fill(engine, dir, now)?;
+        let Prepared { op, selection, layers: _ } = self;
+        let changes = copy::changes(op, selection, below, owner, now, dir, &folders)?;
         Ok(Made { changes, snapshot: None, guard: Some(scratch), window: (now, now) })
     }
 
-    /// The selection with the files of its commits, which are checked out below `dir`.
-    fn filled(
-        &self,
-        engine: &Engine<'_>,
-        dir: &Path,
-        now: i64,
-    ) -> Result<Cow<'_, Selection>, StepError> {
-        let mut selection = Cow::Borrowed(&self.selection);
+    /// Puts the files of commits into the selection; they are checked out below `dir`.
+    fn fill(&mut self, engine: &Engine<'_>, dir: &Path, now: i64) -> Result<(), StepError> {
         let repositories = self.op.sources.iter().filter_map(|it| match it {
             CopySource::Git(source) => Some(source),
             CopySource::Path(_) | CopySource::Heredoc(_) | CopySource::Http(_) => None,
@@ -110,9 +105,9 @@ impl<'a> Prepared<'a> {
             let checkout = remote.checkout(store, source, &commit, &folder)?;
             let context = Context::open(&checkout.folder, None).map_err(CopyError::from)?;
             let time = (!source.commit_mtime).then_some(now);
-            selection.to_mut().fill(number, &context, &self.op.excludes, time)?;
+            self.selection.fill(number, &context, &self.op.excludes, time)?;
         }
-        Ok(selection)
+        Ok(())
     }
 
     fn owner(
