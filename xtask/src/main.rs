@@ -1,9 +1,11 @@
 //! Development tasks: `cargo xtask demo` and `cargo xtask test`, the two commands of the README,
 //! `cargo xtask seeds`, `differential` and `faults`, the whole of matrices that `test` takes a part
-//! of, `cargo xtask bench`, the comparison with other tools, and `cargo xtask ecr`, pushes to Amazon ECR
-//! without Amazon, and `cargo xtask lint-corpus`, the comparison with hadolint.
+//! of, `cargo xtask bench`, the comparison with other tools, `cargo xtask counts`, the instructions of
+//! inner pieces, `cargo xtask ecr`, pushes to Amazon ECR without Amazon, and `cargo xtask lint-corpus`,
+//! the comparison with hadolint.
 
 mod bench;
+mod counts;
 mod demo;
 mod differential;
 mod ecr;
@@ -23,7 +25,7 @@ mod tidy;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask demo|test|bench|seeds|differential|faults|ecr|lint-corpus";
+const USAGE: &str = "usage: cargo xtask demo|test|bench|counts|seeds|differential|faults|ecr|lint-corpus";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         ["faults"] => faults::run(),
         ["lint-corpus", options @ ..] => lint_corpus::run(options),
         ["bench", options @ ..] => bench::run(options),
+        ["counts", options @ ..] => counts::run(options),
         ["seeds", options @ ..] => seeds::run(options),
         _ => Err(USAGE.to_owned()),
     };

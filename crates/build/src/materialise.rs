@@ -7,9 +7,39 @@ use strake_sandbox::Privilege;
 
 /// The merged view of a stack of layers.
 pub(crate) fn tree(layers: &[ImageLayer], bench: &Workbench) -> Result<Tree, StepError> {
-    let indexes: Vec<Arc<Index>> =
-        layers.iter().map(|it| index(it, bench)).collect::<Result<_, _>>()?;
+    let known = |it: &ImageLayer| bench.store.index(&it.diff_id);
+    let indexes: Vec<Arc<Index>> = side_by_side(layers, known, |at| index(&layers[at], bench))?;
     Ok(Tree::stack(&indexes))
+}
+
+/// What is known of each layer, or made of it. What is not known is made of all such layers at once:
+/// while one is downloaded another one is unpacked.
+fn side_by_side<T: Send>(
+    layers: &[ImageLayer],
+    known: impl Fn(&ImageLayer) -> Result<Option<T>, StoreError>,
+    make: impl Fn(usize) -> Result<T, StepError> + Sync,
+) -> Result<Vec<T>, StepError> {
+    let known = layers.iter().map(known).collect::<Result<Vec<_>, _>>()?;
+    let make = &make;
+    std::thread::scope(|scope| {
+        let start = |(at, known): (usize, Option<T>)| match known {
+            Some(known) => Started::Known(known),
+            None => Started::Thread(scope.spawn(move || make(at))),
+        };
+        let started: Vec<_> = known.into_iter().enumerate().map(start).collect();
+        let finish = |it| match it {
+            Started::Known(known) => Ok(known),
+            Started::Thread(thread) => {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            }
+        };
+        started.into_iter().map(finish).collect()
+    })
+}
+
+enum Started<'scope, T> {
+    Known(T),
+    Thread(ScopedJoinHandle<'scope, Result<T, StepError>>),
 }
 
 /// The index of a layer; its blob's headers are read where it is not known yet.
@@ -32,7 +62,9 @@ pub(crate) fn snapshots(
     layers: &[ImageLayer],
     bench: &Workbench,
 ) -> Result<Vec<PathBuf>, StepError> {
-    (0..layers.len()).map(|at| snapshot(&layers[at], &layers[..at], bench)).collect()
+    let (_, name) = form(&bench.privilege);
+    let known = |it: &ImageLayer| Ok(bench.store.snapshot(name, &it.diff_id));
+    side_by_side(layers, known, |at| snapshot(&layers[at], &layers[..at], bench))
 }
 
 fn snapshot(

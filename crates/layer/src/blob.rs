@@ -180,14 +180,24 @@ fn write_zstd(
     threads: usize,
     sink: Sink<'_>,
 ) -> io::Result<Written> {
+    let mut encoder = zstd_encoder(sink, level, threads)?;
+    blocks.iter().try_for_each(|block| encoder.write_all(&block))?;
+    Ok(encoder.finish()?.finish())
+}
+
+/// What makes the same bytes of the same tar, however many threads there are.
+pub(crate) fn zstd_encoder<W: Write>(
+    sink: W,
+    level: i32,
+    threads: usize,
+) -> io::Result<zstd::Encoder<'static, W>> {
     let mut encoder = zstd::Encoder::new(sink, level)?;
     encoder.include_checksum(true)?;
     // Never without workers: the bytes would be others.
-    encoder.multithread(u32::try_from(threads.min(16)).expect("at most 16"))?;
+    encoder.multithread(u32::try_from(threads.clamp(1, 16)).expect("at most 16"))?;
     // Fixed, and less than zstd would take: each worker holds several times as much.
     encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(ZSTD_JOB))?;
-    blocks.iter().try_for_each(|block| encoder.write_all(&block))?;
-    Ok(encoder.finish()?.finish())
+    Ok(encoder)
 }
 
 /// Shows in the bytes of a zstd blob.

@@ -1,7 +1,9 @@
 //! A layer's blob into another one: with another compression, or with times that end at a given one.
 
 use crate::{
-    Compression, PackOptions, gzip,
+    Compression, PackOptions,
+    blob::zstd_encoder,
+    gzip,
     header::{BLOCK, padding},
     source::decompress,
     tar::{number, read_full},
@@ -115,14 +117,7 @@ impl<'a> To<'a> {
                 let (encoder, crc) = (gzip::Encoder::new(level), crc32fast::Hasher::new());
                 To::Gzip { sink, encoder, crc, size: 0 }
             }
-            Compression::Zstd(level) => {
-                let mut encoder = zstd::Encoder::new(sink, level)?;
-                encoder.include_checksum(true)?;
-                // Never without workers: the bytes would be others.
-                let workers = threads.clamp(1, 16);
-                encoder.multithread(u32::try_from(workers).expect("at most 16"))?;
-                To::Zstd(encoder)
-            }
+            Compression::Zstd(level) => To::Zstd(zstd_encoder(sink, level, threads)?),
         })
     }
 
@@ -387,6 +382,10 @@ mod tests {
             assert_eq!(again.descriptor.media_type, compression.media_type());
             let file = fs::File::open(&again.file).unwrap();
             assert!(read_index(file, Some(packed.diff_id)).is_ok());
+            if !matches!(compression, Compression::Gzip(_)) {
+                let cold = pack(vec![change("a", 5, b"abc")], &options(compression), dir.path());
+                assert_eq!(cold.unwrap().descriptor, again.descriptor);
+            }
         }
         let mut tar = Vec::new();
         decompress(blob()).unwrap().read_to_end(&mut tar).unwrap();
