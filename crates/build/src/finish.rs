@@ -12,6 +12,8 @@ use strake_plan::{ContentId, KeyRecord};
 pub struct Finish {
     /// How the layers that the build made are compressed.
     pub compression: Compression,
+    /// Whether they become eStargz, and at which level of gzip.
+    pub estargz: Option<u32>,
     /// Whether the base's layers are too, where they are compressed in another way.
     pub force_compression: bool,
     /// SOURCE_DATE_EPOCH: times that the build has given end there.
@@ -24,15 +26,20 @@ pub struct Finish {
 ///
 /// The base's layers and history entries keep their times, as in BuildKit.
 pub fn finish(image: &Image, how: &Finish, bench: &Workbench) -> Result<Image, StepError> {
-    let Finish { compression, force_compression, epoch, rewrite_timestamp } = *how;
+    let Finish { compression, estargz, force_compression, epoch, rewrite_timestamp } = *how;
     let mut layers = Vec::new();
     for layer in &image.layers {
         let is_new = layer.created.is_some();
         let other = kind(&layer.descriptor.media_type) != kind(compression.media_type());
-        layers.push(match epoch {
+        let layer = match epoch {
             Some(epoch) if rewrite_timestamp && is_new => until(layer, epoch, compression, bench)?,
+            _ if estargz.is_some() => layer.clone(),
             _ if is_new || (force_compression && other) => packed(layer, compression, bench)?,
             _ => layer.clone(),
+        };
+        layers.push(match estargz {
+            Some(level) if is_new || force_compression => lazy(layer, level, bench)?,
+            _ => layer,
         });
     }
     let mut config = image.config.value.clone();
@@ -120,6 +127,36 @@ fn until(
     let result = StepResult { layer: layer_id, content, record, millis: 0 };
     bench.store.insert_step(&key, &result)?;
     Ok(with(layer, &kept))
+}
+
+/// The layer as eStargz, unless it is one.
+fn lazy(layer: ImageLayer, level: u32, bench: &Workbench) -> Result<ImageLayer, StepError> {
+    if strake_layer::is_estargz(&layer.descriptor) {
+        return Ok(layer);
+    }
+    let field = |name: &str, value: String| (name.to_owned(), value);
+    let record = KeyRecord {
+        fields: vec![
+            field("estargz.version", "1".to_owned()),
+            field("estargz.layer", layer.diff_id.to_string()),
+            field("estargz.level", level.to_string()),
+        ],
+    };
+    let key = record.key();
+    let _only_one = bench.store.lock(&format!("estargz {key}"))?;
+    let known = bench.store.step(&key).and_then(|it| bench.store.any_layer(&it.layer?));
+    if let Some(known) = known {
+        return Ok(with(&layer, &known));
+    }
+    let dir = bench.store.temp_dir("pack")?;
+    let blob = File::open(local_blob(&layer, bench)?)?;
+    let made = strake_layer::estargz(blob, level, bench.threads, dir.path())?;
+    let compression = Compression::Gzip(level);
+    let kept = keep(made, layer.content, layer.created, compression, bench)?;
+    let (layer_id, content) = (Some(kept.diff_id), Some(kept.content));
+    let result = StepResult { layer: layer_id, content, record, millis: 0 };
+    bench.store.insert_step(&key, &result)?;
+    Ok(with(&layer, &kept))
 }
 
 /// Puts a layer into the store, unless it is there.

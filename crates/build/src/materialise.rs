@@ -1,7 +1,11 @@
 //! Indexes and snapshots of layers, made when somebody needs them.
 
 use crate::{ImageLayer, StepError, Workbench, local_blob};
-use std::{collections::BTreeSet, fs::File, io::BufReader, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet, fs::File, io::BufReader, path::PathBuf, sync::Arc,
+    thread::ScopedJoinHandle,
+};
+use strake_cache::StoreError;
 use strake_layer::{Form, Index, Tree};
 use strake_sandbox::Privilege;
 

@@ -30,6 +30,8 @@ pub(crate) struct Output {
     pub(crate) split: Option<bool>,
     /// `dangling-name-prefix=` and `name-canonical=`.
     pub(crate) store_names: StoreNames,
+    /// `compression=estargz`, and its level.
+    pub(crate) estargz: Option<u32>,
     compression: Option<Compression>,
 }
 
@@ -136,6 +138,7 @@ impl Output {
             annotations: Annotations::default(),
             split: None,
             store_names: StoreNames::default(),
+            estargz: None,
             compression: None,
         }
     }
@@ -241,6 +244,7 @@ fn build(kind: &str, values: &BTreeMap<String, String>) -> Result<Output, Wrong>
             dangling_prefix: values.get("dangling-name-prefix").cloned(),
             canonical: flag("name-canonical", false)?,
         },
+        estargz: estargz(values)?,
         compression: compression(values)?,
         kind: kind_of,
     })
@@ -327,21 +331,33 @@ fn names(written: Option<&String>) -> Result<Vec<Reference>, Wrong> {
     parts.map(name).collect()
 }
 
-fn compression(values: &BTreeMap<String, String>) -> Result<Option<Compression>, Wrong> {
-    let level = match values.get("compression-level") {
-        Some(text) => Some(
-            text.parse::<u32>()
-                .map_err(|_| (format!("`compression-level={text}` is not a number"), None))?,
-        ),
-        None => None,
-    };
-    let within = |default: u32, most: u32| match level {
+fn level(values: &BTreeMap<String, String>) -> Result<Option<u32>, Wrong> {
+    let Some(text) = values.get("compression-level") else { return Ok(None) };
+    let wrong = |_| (format!("`compression-level={text}` is not a number"), None);
+    text.parse().map(Some).map_err(wrong)
+}
+
+fn within(level: Option<u32>, default: u32, most: u32) -> Result<u32, Wrong> {
+    match level {
         None => Ok(default),
         Some(level) if (1..=most).contains(&level) => Ok(level),
         Some(level) => {
             Err((format!("`compression-level={level}` is not between 1 and {most}"), None))
         }
-    };
+    }
+}
+
+/// The level, where eStargz is asked for.
+fn estargz(values: &BTreeMap<String, String>) -> Result<Option<u32>, Wrong> {
+    if values.get("compression").is_none_or(|it| it != "estargz") {
+        return Ok(None);
+    }
+    within(level(values)?, Compression::DEFAULT_GZIP, 9).map(Some)
+}
+
+fn compression(values: &BTreeMap<String, String>) -> Result<Option<Compression>, Wrong> {
+    let level = level(values)?;
+    let within = |default: u32, most: u32| within(level, default, most);
     match (values.get("compression").map(String::as_str), level) {
         (None, None) => Ok(None),
         (None | Some("gzip"), _) => {
@@ -351,12 +367,14 @@ fn compression(values: &BTreeMap<String, String>) -> Result<Option<Compression>,
             let level = i32::try_from(within(3, 22)?).expect("at most 22");
             Ok(Some(Compression::Zstd(level)))
         }
+        // Made of layers as they come.
+        (Some("estargz"), _) => Ok(None),
         (Some("uncompressed"), None) => Ok(Some(Compression::None)),
         (Some("uncompressed"), Some(_)) => {
             Err(("`compression-level` without compression".to_owned(), None))
         }
         (Some(other), _) => {
-            let hint = "use gzip, zstd or uncompressed".to_owned();
+            let hint = "use gzip, estargz, zstd or uncompressed".to_owned();
             Err((format!("`compression={other}` is not supported"), Some(hint)))
         }
     }

@@ -52,6 +52,7 @@ impl Built<'_> {
         let default = Compression::Gzip(Compression::DEFAULT_GZIP);
         let how = Finish {
             compression: output.compression().unwrap_or(default),
+            estargz: output.estargz,
             force_compression: output.force_compression,
             epoch: output.epoch.or(bench.source_date_epoch.and_then(|it| u32::try_from(it).ok())),
             rewrite_timestamp: output.rewrite_timestamp,

@@ -10,6 +10,8 @@ mod blob;
 mod blocks;
 mod deflate_end;
 mod dirs;
+mod estargz;
+mod estargz_toc;
 mod extract;
 mod gzip;
 mod header;
@@ -32,6 +34,7 @@ mod unpack;
 
 pub use archive::{each_entry, is_archive, read_archive};
 pub use blocks::{Blocks, InvalidBlocks};
+pub use estargz::{estargz, is_estargz};
 pub use index::{InvalidIndex, content_id, load_index, write_index};
 pub use name::EntryName;
 pub use pack::{PackError, PackOptions, Packed, pack, repack};

@@ -101,6 +101,16 @@ impl<R: Read> Archive<R> {
         Archive { reader, content: 0, padding: 0, sparse: None, global: Records::new() }
     }
 
+    /// What follows the place that was reached.
+    pub(crate) fn into_inner(self) -> R {
+        self.reader
+    }
+
+    /// Whether the content has holes that are not in the archive.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.sparse.is_some()
+    }
+
     /// Skips to the next entry; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Header>, TarError> {
         let mut name = None;

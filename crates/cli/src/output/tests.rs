@@ -62,7 +62,7 @@ fn wrong_values_are_told() {
         ("type=image,store=false", "writes nothing", "push=true"),
         ("type=image,unpack=true", "without a daemon", "leave it out"),
         ("type=image,registry.insecure=true", "not supported", "--plain-http"),
-        ("type=oci,compression=estargz", "estargz", "gzip, zstd or uncompressed"),
+        ("type=oci,compression=lz4", "lz4", "gzip, estargz, zstd or uncompressed"),
         ("type=local,dest=d,mode=delete", "`mode=delete` is not supported", "empty the folder"),
         ("type=local,dest=d,compression=gzip", "no meaning for type=local", "type=oci"),
         ("type=oci,name=a,b", "`b` has no `=`", "quote"),

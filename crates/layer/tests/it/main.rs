@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod archive;
+mod estargz;
 mod hostile;
 mod index;
 mod pack;
