@@ -5,6 +5,7 @@ use crate::{
     foreign::Own, image::assemble, op, state::State,
 };
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Condvar, Mutex, OnceLock, PoisonError},
     thread,
 };
@@ -178,7 +179,7 @@ impl Engine<'_> {
         (self.emit)(Event::Started { vertex: at.vertex, name: name.to_owned() });
         match op::execute(self, at, state) {
             Ok(layer) => {
-                state.push(layer);
+                state.push(layer, name.to_owned());
                 state.history.push(history(at.step, false));
                 (self.emit)(Event::Done { vertex: at.vertex });
                 Ok(())
@@ -256,19 +257,12 @@ fn from_image(image: &BaseImage) -> Result<State, StepError> {
     };
     let (blobs, diff_ids) = (&image.manifest.value.layers, &config.rootfs.diff_ids);
     if blobs.len() != diff_ids.len() {
-        return Err(StepError::Unsupported {
-            what: format!(
-                "a base image with {} layers and {} diff ids ({})",
-                blobs.len(),
-                diff_ids.len(),
-                image.written
-            ),
-            instead: "the image is damaged or not a container image: use another one",
-        });
+        let (layers, diff_ids) = (blobs.len(), diff_ids.len());
+        return Err(StepError::DamagedBase { image: image.written.clone(), layers, diff_ids });
     }
     let mut state = State::scratch();
     for (descriptor, diff_id) in blobs.iter().zip(diff_ids) {
-        state.push(ImageLayer {
+        let layer = ImageLayer {
             diff_id: *diff_id,
             descriptor: Descriptor {
                 media_type: oci_layer(&descriptor.media_type).to_owned(),
@@ -277,11 +271,14 @@ fn from_image(image: &BaseImage) -> Result<State, StepError> {
             content: ContentId::of_base(*diff_id),
             created: None,
             origin: origin.clone(),
-        });
+        };
+        state.push(layer, format!("pulled from {}@{}", image.written, image.manifest.digest()));
     }
-    state.history.clone_from(&config.history);
+    // Docker keeps of an entry what it knows.
+    let known = |it: &History| History { extra: BTreeMap::new(), ..it.clone() };
+    state.history = config.history.iter().map(known).collect();
     state.base_history = config.history.len();
-    state.extra.clone_from(&config.extra);
+    state.os_features.clone_from(&config.os_features);
     state.author.clone_from(&config.author);
     Ok(state)
 }

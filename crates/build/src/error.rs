@@ -55,13 +55,15 @@ pub enum StepError {
         /// What the blob holds.
         found: DiffId,
     },
-    /// Known, but not yet there.
-    #[error("{what} is not supported yet")]
-    Unsupported {
-        /// What was asked for.
-        what: String,
-        /// What works instead.
-        instead: &'static str,
+    /// Manifest and config of a base do not belong together.
+    #[error("the manifest of {image} has {layers} layers, and its config has {diff_ids}")]
+    DamagedBase {
+        /// As FROM has it.
+        image: String,
+        /// Layers of the manifest.
+        layers: usize,
+        /// Layers of the config.
+        diff_ids: usize,
     },
     /// The sandbox cannot run anything here.
     #[error("RUN cannot work here: {why}")]
@@ -153,7 +155,9 @@ impl StepError {
     /// What to do about it, where something is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            StepError::Unsupported { instead, .. } => Some((*instead).to_owned()),
+            StepError::DamagedBase { .. } => {
+                Some("the image is damaged: push it anew, or use another one".to_owned())
+            }
             StepError::SecretMissing { id } => {
                 Some(format!("give it with --secret id={id},src=FILE or --secret id={id},env=NAME"))
             }

@@ -1,7 +1,7 @@
 //! A finished image, and where its layers are.
 
-use crate::{StepError, Workbench, state::State, time};
-use std::path::PathBuf;
+use crate::{StepError, Workbench, history, state::State, time};
+use std::{collections::BTreeMap, path::PathBuf};
 use strake_oci::{Descriptor, DiffId, ImageConfig, Manifest, Raw, Reference, RootFs, media_type};
 use strake_plan::{ContentId, Stage};
 
@@ -77,28 +77,31 @@ pub fn local_blob(layer: &ImageLayer, bench: &Workbench) -> Result<PathBuf, Step
 
 /// Config and manifest of the target stage.
 pub(crate) fn assemble(stage: &Stage, state: State, epoch: Option<i64>) -> Image {
-    let State { layers, root: _, mut history, base_history, extra, author } = state;
+    let State { layers, root: _, mut history, base_history, made_by, os_features, author } = state;
+    history::count_layers(&mut history, made_by);
     let times: Vec<Option<String>> =
         layers.iter().map(|it| it.created.map(time::rfc3339)).collect();
     if let Some(epoch) = epoch {
         let new = history.iter_mut().filter(|it| it.created.is_none());
         new.for_each(|it| it.created = Some(time::rfc3339(epoch)));
     }
-    let created = time::fill_history(&mut history, &times);
+    let created = history::fill_times(&mut history, &times);
+    let platform = stage.image_platform.clone();
     let config = ImageConfig {
         author: stage.author.clone().or(author),
-        architecture: stage.platform.architecture.clone(),
-        variant: stage.platform.variant.clone(),
+        architecture: platform.architecture,
+        variant: platform.variant,
         config: stage.config.clone(),
         created,
         history,
-        os: stage.platform.os.clone(),
-        os_version: stage.platform.os_version.clone(),
+        os: platform.os,
+        os_version: platform.os_version,
+        os_features,
         rootfs: RootFs {
             diff_ids: layers.iter().map(|it| it.diff_id).collect(),
             ..RootFs::default()
         },
-        extra,
+        extra: BTreeMap::new(),
     };
     described(config, layers, base_history)
 }
@@ -115,7 +118,7 @@ pub(crate) fn described(
         media_type: Some(media_type::OCI_MANIFEST.to_owned()),
         config: Descriptor::new(media_type::OCI_CONFIG, config.digest(), config.bytes.len() as u64),
         layers: layers.iter().map(|it| it.descriptor.clone()).collect(),
-        annotations: std::collections::BTreeMap::new(),
+        annotations: BTreeMap::new(),
     });
     Image { manifest, config, layers, base_history }
 }

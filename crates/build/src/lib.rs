@@ -13,6 +13,7 @@ mod error;
 mod event;
 mod finish;
 mod foreign;
+mod history;
 mod image;
 mod materialise;
 mod mounts;

@@ -15,8 +15,10 @@ pub(crate) struct State {
     pub(crate) history: Vec<History>,
     /// How many of them are the base's.
     pub(crate) base_history: usize,
-    /// Fields of the base's config that no instruction sets.
-    pub(crate) extra: std::collections::BTreeMap<String, serde_json::Value>,
+    /// How progress calls what made each layer.
+    pub(crate) made_by: Vec<String>,
+    /// The base's `os.features`, which no instruction sets.
+    pub(crate) os_features: Vec<String>,
     /// The base's author.
     pub(crate) author: Option<String>,
 }
@@ -28,13 +30,15 @@ impl State {
             root: RootId::scratch(),
             history: Vec::new(),
             base_history: 0,
-            extra: std::collections::BTreeMap::new(),
+            made_by: Vec::new(),
+            os_features: Vec::new(),
             author: None,
         }
     }
 
-    pub(crate) fn push(&mut self, layer: ImageLayer) {
+    pub(crate) fn push(&mut self, layer: ImageLayer, made_by: String) {
         self.root = self.root.with(layer.content);
         self.layers.push(layer);
+        self.made_by.push(made_by);
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 use strake_cache::Store;
 use strake_dockerfile::Wanted;
-use strake_oci::{ImageConfig, Index, Manifest, Platform, Raw, Reference};
+use strake_oci::{ImageConfig, Index, Manifest, Platform, Raw, Reference, media_type};
 use strake_plan::{BaseImage, Origin};
 use strake_registry::{Client, Layout};
 
@@ -20,9 +20,25 @@ pub(crate) struct Bases<'a> {
     pub(crate) pull: bool,
 }
 
+/// The media types that the config of an image has. The last one is what old registries made of it.
+const CONFIGS: [&str; 3] =
+    [media_type::OCI_CONFIG, media_type::DOCKER_CONFIG, "application/octet-stream"];
+
 impl Bases<'_> {
     /// Reads manifest and config of `name`; no layer is fetched.
     pub(crate) fn find(&self, wanted: &Wanted) -> Result<BaseImage, Failure> {
+        let base = self.found(wanted)?;
+        let kind = &base.manifest.value.config.media_type;
+        if !CONFIGS.contains(&kind.as_str()) {
+            return Err(Failure::new(format!(
+                "it is no container image: its config is of type {kind}"
+            ))
+            .hint("it is an artifact of another kind: name an image"));
+        }
+        Ok(base)
+    }
+
+    fn found(&self, wanted: &Wanted) -> Result<BaseImage, Failure> {
         let (name, platform) = (&wanted.name, &wanted.platform);
         match wanted.context.as_ref().and_then(|it| self.named.get(it)) {
             Some(Named::Layout(folder, what)) => {

@@ -17,6 +17,8 @@ use strake_plan::{BaseImage, Plan};
 /// What is to be built for which platforms.
 pub(crate) struct Asked {
     pub(crate) platforms: Vec<Platform>,
+    /// Whether they were asked for.
+    pub(crate) is_given: bool,
     /// Whether an index stands above the manifests.
     pub(crate) index: bool,
     /// `--annotation`.
@@ -32,7 +34,7 @@ impl Asked {
         outputs: &[Output],
     ) -> Result<Asked, Failure> {
         build_arguments::check_syntax(build_args)?;
-        let platforms = platforms::of_flag(platforms)?;
+        let (platforms, is_given) = platforms::of_flag(platforms)?;
         let index = platforms.len() > 1 || build_arguments::multi_platform(build_args)?;
         let annotations = Annotations::of_flags(annotations)?;
         let mut kept = false;
@@ -46,7 +48,7 @@ impl Asked {
         if !kept && !annotations.is_empty() {
             say::note("warning: --annotation has no effect: no output is an image");
         }
-        Ok(Asked { platforms, index, annotations })
+        Ok(Asked { platforms, is_given, index, annotations })
     }
 }
 
@@ -118,8 +120,18 @@ pub(crate) fn resolve(
         for (wanted, found) in wanted.into_iter().zip(found) {
             let found = found.expect("looking up a base does not panic");
             let image = found.map_err(|failure| unresolved(&wanted, failure, source))?;
+            warn_of_platform(&wanted, &image);
             note_image(&mut requests, &wanted, &image);
         }
+    }
+}
+
+/// What is built may not run, and Docker says so too.
+fn warn_of_platform(wanted: &Wanted, image: &BaseImage) {
+    let (is, Wanted { platform, name, .. }) = (image.config.value.platform(), wanted);
+    let unknown = is.os.is_empty() || is.architecture.is_empty();
+    if !unknown && (&is.os, &is.architecture) != (&platform.os, &platform.architecture) {
+        say::note(&format!("warning: {name} is an image for {is}, where {platform} was expected"));
     }
 }
 

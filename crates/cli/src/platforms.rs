@@ -3,13 +3,15 @@
 use crate::{environment, failure::Failure};
 use strake_oci::Platform;
 
-/// The platforms of `--platform`, else of the environment, else this machine's.
-pub(crate) fn of_flag(written: &[String]) -> Result<Vec<Platform>, Failure> {
+/// The platforms of `--platform`, else of the environment, else this machine's; and whether they
+/// were asked for.
+pub(crate) fn of_flag(written: &[String]) -> Result<(Vec<Platform>, bool), Failure> {
     let default = environment::text(environment::DOCKER_DEFAULT_PLATFORM);
-    match default {
-        Some(default) if written.is_empty() => platforms(&[default]),
-        _ => platforms(written),
-    }
+    let written = match default {
+        Some(default) if written.is_empty() => vec![default],
+        _ => written.to_vec(),
+    };
+    Ok((platforms(&written)?, !written.is_empty()))
 }
 
 /// The platforms, each once, in the order in which they are given. This machine's by default.

@@ -1,7 +1,7 @@
 //! The image config: OCI's fields and Docker's own (Healthcheck, OnBuild, Shell, ...).
 //!
 //! OCI image specification, *config.md*; Docker image specification v1.3. Fields that are not
-//! known here travel through unchanged in `extra`.
+//! known here are in `extra`.
 
 use crate::{DiffId, Platform};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -35,10 +35,18 @@ pub struct ImageConfig {
     /// OS version; only Windows uses it.
     #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
+    /// What the OS must have; only Windows uses it.
+    #[serde(
+        rename = "os.features",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub os_features: Vec<String>,
     /// The layers' diff ids.
     #[serde(default, deserialize_with = "null_is_default")]
     pub rootfs: RootFs,
-    /// Everything else that a base carried.
+    /// Everything else that was read.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
 }
@@ -97,10 +105,10 @@ pub struct Config {
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub env: Vec<String>,
     /// ENTRYPOINT.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "none_or_empty")]
     pub entrypoint: Option<Vec<String>>,
     /// CMD.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "none_or_empty")]
     pub cmd: Option<Vec<String>>,
     /// HEALTHCHECK. Written under OCI media types too, as BuildKit does.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,7 +123,7 @@ pub struct Config {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub working_dir: String,
     /// ONBUILD.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "none_or_empty")]
     pub on_build: Option<Vec<String>>,
     /// LABEL.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
@@ -124,9 +132,9 @@ pub struct Config {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub stop_signal: String,
     /// SHELL.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "none_or_empty")]
     pub shell: Option<Vec<String>>,
-    /// Everything else that a base carried.
+    /// Everything else that was read.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
 }
@@ -175,6 +183,11 @@ impl ImageConfig {
             variant: self.variant.clone(),
         }
     }
+}
+
+/// Docker writes neither.
+fn none_or_empty(words: &Option<Vec<String>>) -> bool {
+    words.as_ref().is_none_or(Vec::is_empty)
 }
 
 fn is_zero(value: &i64) -> bool {

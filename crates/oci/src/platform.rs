@@ -33,6 +33,13 @@ impl Platform {
         Platform { architecture, os: "linux".to_owned(), os_version: None, variant }
     }
 
+    /// The same with one name for one thing: `aarch64` with variant `v8` is `arm64`.
+    #[must_use]
+    pub fn normalised(self) -> Platform {
+        let (architecture, variant) = normal(&self.architecture, self.variant.as_deref());
+        Platform { architecture, variant, ..self }
+    }
+
     /// Whether an image made for `self` runs where `wanted` is asked for (variants as containerd
     /// normalises them: `arm64` is `arm64/v8`, `arm` is `arm/v7`).
     pub fn satisfies(&self, wanted: &Platform) -> bool {

@@ -45,6 +45,8 @@ pub struct Stage {
     pub author: Option<String>,
     /// What the stage runs on.
     pub platform: Platform,
+    /// What its image is for, by its config: the base's platform, or what was asked for.
+    pub image_platform: Platform,
     /// Where FROM stands.
     pub span: Span,
 }

@@ -65,7 +65,7 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     let source =
         contexts::gather(&Wanted::read(&args, &named, &build_args)?, &store, &fetching.remote)?;
     let (file, problems) = strake_dockerfile::parse(&source.text);
-    let of = |it: &Platform| request(&args, it.clone(), &named, &build_args);
+    let of = |it: &Platform| request(&args, &asked, it, &named, &build_args);
     let requests = asked.platforms.iter().map(of).collect::<Result<Vec<_>, _>>()?;
     warn(&file, &requests[0], &build_args);
     let source_date_epoch =
@@ -178,7 +178,7 @@ fn run_and_publish(
     let built =
         run.map_err(|error| explain(&error, source, bench.store.root())).and_then(|images| {
             let vertex = publish::vertex(plans);
-            let Asked { platforms, index, annotations } = asked;
+            let Asked { platforms, is_given: _, index, annotations } = asked;
             let built = Built { images: &images, platforms, index: *index, annotations };
             Publisher { built, names, bench, emit: &emit, vertex }.publish(outputs)
         });
@@ -231,11 +231,13 @@ fn save_stat_index(bench: &Workbench, path: Option<&Path>) {
 
 fn request(
     args: &BuildArgs,
-    platform: Platform,
+    asked: &Asked,
+    platform: &Platform,
     named: &BTreeMap<String, Named>,
     build_args: &[(String, String)],
 ) -> Result<Request, Failure> {
-    let mut request = Request::new(platform, Platform::host());
+    let mut request = Request::new(platform.clone(), Platform::host());
+    request.platform_is_given = asked.is_given;
     let pair = |(name, value): &(String, String)| (name.clone(), Some(value.clone()));
     request.build_args = build_args.iter().map(pair).collect();
     request.target.clone_from(&args.target);

@@ -15,6 +15,8 @@ pub struct Request {
     pub target: Option<String>,
     /// What the image is for.
     pub platform: Platform,
+    /// Whether that was asked for. Else an image is for what its base is for.
+    pub platform_is_given: bool,
     /// What the build runs on.
     pub build_platform: Platform,
     /// `--build-context`, by name.
@@ -62,6 +64,7 @@ impl Request {
             build_args: Vec::new(),
             target: None,
             platform,
+            platform_is_given: false,
             build_platform,
             named: BTreeMap::new(),
             labels: Vec::new(),

@@ -242,6 +242,7 @@ impl<'a> Planned<'a> {
             config,
             author,
             platform: self.request.platform.clone(),
+            image_platform: self.image_platform(below),
             span,
         }
     }
@@ -292,6 +293,7 @@ impl<'a> Planned<'a> {
             config,
             author,
             platform: self.platform(&decl.below),
+            image_platform: self.image_platform(&decl.below),
             span: decl.span,
         })
     }
@@ -305,6 +307,32 @@ impl<'a> Planned<'a> {
             Below::Image { name: _, platform } => platform.clone(),
             Below::Scratch | Below::Local(_) => self.request.platform.clone(),
         }
+    }
+
+    /// What the config of its image says: what was asked for, with what the base alone knows; else
+    /// what the base says, whatever FROM says.
+    fn image_platform(&self, below: &Below) -> Platform {
+        let wanted = &self.request.platform;
+        let base = match below {
+            Below::Stage(stage) => {
+                self.stages[self.placed[&Node::Stage(*stage)].0].image_platform.clone()
+            }
+            Below::Image { name, platform } => {
+                let image = &self.request.images[&(name.clone(), platform.clone())];
+                image.config.value.platform()
+            }
+            Below::Scratch | Below::Local(_) => wanted.clone(),
+        };
+        let is_said = !base.os.is_empty() && !base.architecture.is_empty();
+        if is_said && !self.request.platform_is_given {
+            return base.normalised();
+        }
+        let mut platform = wanted.clone();
+        if (&base.os, &base.architecture) == (&wanted.os, &wanted.architecture) {
+            platform.variant = platform.variant.or(base.variant);
+            platform.os_version = platform.os_version.or(base.os_version);
+        }
+        platform.normalised()
     }
 
     /// Config, author and environment of what is below. History names only a stage's own ARGs.
