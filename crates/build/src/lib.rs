@@ -38,4 +38,4 @@ pub use platforms::{count, run_all};
 pub use program::ProgramError;
 pub use ssh::{Forward, KeyError, SshAgent, SshKey};
 pub use time::rfc3339;
-pub use workbench::{Secrets, Workbench};
+pub use workbench::{Kept, Secrets, Workbench};

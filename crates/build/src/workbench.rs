@@ -9,9 +9,10 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use strake_cache::Store;
+use strake_cache::{Store, TempDir};
 use strake_context::Context;
 use strake_layer::Compression;
+use strake_oci::DiffId;
 use strake_plan::StepKey;
 use strake_registry::Client;
 use strake_remote::Remote;
@@ -64,13 +65,39 @@ pub struct Workbench {
     pub host_env: Vec<(OsString, OsString)>,
     /// Steps that this build has done: found again whatever `--no-cache` says.
     pub made: Mutex<BTreeSet<StepKey>>,
+    /// Copied roots of RUNs that have ended, for the RUNs on top of them.
+    pub kept: Mutex<Kept>,
     /// Ends the build early.
     pub cancel: CancelToken,
     /// Set when a stage has failed: the others stop at their next step.
     pub failed: AtomicBool,
 }
 
+/// Copied roots by the layers that they show. Where nothing can be mounted, a copy for every RUN would
+/// take longer than most RUNs do.
+#[derive(Debug, Default)]
+pub struct Kept(Vec<(Vec<DiffId>, TempDir)>);
+
+/// As many as there may be stages at work.
+const MOST_KEPT: usize = 4;
+
 impl Workbench {
+    /// Keeps the directory of a RUN whose copied root shows these layers.
+    pub(crate) fn keep(&self, layers: Vec<DiffId>, dir: TempDir) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.0.len() == MOST_KEPT {
+            kept.0.remove(0);
+        }
+        kept.0.push((layers, dir));
+    }
+
+    /// The directory of a RUN whose root shows these layers, if there is one.
+    pub(crate) fn take_kept(&self, layers: &[DiffId]) -> Option<TempDir> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept.0.iter().position(|(of, _)| of == layers)?;
+        Some(kept.0.remove(at).1)
+    }
+
     /// Whether roots are overlays. Trying it takes a while, so it is tried when it matters.
     pub(crate) fn overlay(&self) -> bool {
         let works = || {

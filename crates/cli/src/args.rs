@@ -65,7 +65,7 @@ pub(crate) enum Command {
     /// Remove from the store what was not used lately
     Prune(PruneArgs),
     /// Say what a RUN can do on this machine
-    Doctor(StoreArgs),
+    Doctor(DoctorArgs),
     /// Find what makes builds slow, large or wrong in Dockerfiles and contexts, and mend it
     #[command(after_help = crate::linting::args::LINT_HELP)]
     Lint(Box<crate::linting::args::LintArgs>),
@@ -283,6 +283,17 @@ pub(crate) struct DiffArgs {
     /// How registries are reached.
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
+    /// Where the store is.
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// `strake doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// One JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Where the store is.
     #[command(flatten)]
     pub(crate) store: StoreArgs,

@@ -141,6 +141,10 @@ impl<'a> Extract<'a> {
     }
 
     fn whiteout(&mut self, parent: &OwnedFd, path: &[u8]) -> Made {
+        // Such a layer is never mounted, and whoever reads it knows from the indexes what is hidden.
+        if self.form == Form::Unprivileged {
+            return Ok(());
+        }
         let last = name::split(path).1;
         let failed = |error| UnpackError::write(path, error);
         let device = fs::makedev(0, 0);

@@ -25,7 +25,8 @@ pub enum Form {
     /// `user.strake.node` = `c:MAJOR:MINOR` or `b:..`.
     SingleId,
     /// For a user without any namespace. As for one id; a file or directory whose mode would keep its
-    /// owner out gets a wider one, and carries `user.strake.owner` = `UID:GID:MODE`.
+    /// owner out gets a wider one, and carries `user.strake.owner` = `UID:GID:MODE`. Deletions are not
+    /// there: no overlay can be made of it.
     Unprivileged,
 }
 

@@ -111,6 +111,12 @@ pub(crate) fn materialise(
     stamps(&nodes, root)
 }
 
+/// What the files of `tree` look like in the directory `root` now.
+pub(crate) fn stamps_of(tree: &Tree, root: &Path) -> Result<Stamps, RootError> {
+    let nodes: Vec<&Node> = tree.walk(b"").collect();
+    stamps(&nodes, root)
+}
+
 fn stamps(nodes: &[&Node], root: &Path) -> Result<Stamps, RootError> {
     let stamp = |node: &&Node| {
         let path = in_root(root, &node.entry.path);

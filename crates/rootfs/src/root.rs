@@ -70,6 +70,17 @@ impl Root {
         Ok(Root { lowers, tree, privilege, form, sockets: OnceLock::new() })
     }
 
+    /// Takes over the directory of a root that was copied and that a process has changed, for one more
+    /// process: `spec.tree` is what it shows by now.
+    pub fn adopt(spec: Prepare<'_>) -> Result<Root, RootError> {
+        let Prepare { lowers, tree, dir, privilege, overlay: _ } = spec;
+        let root = dir.join("root");
+        let stamps = plain::stamps_of(tree, &root)?;
+        let form = Form::Plain { root, stamps };
+        let (lowers, tree, privilege) = (lowers.to_vec(), tree.clone(), privilege.clone());
+        Ok(Root { lowers, tree, privilege, form, sockets: OnceLock::new() })
+    }
+
     /// For the sandbox.
     pub fn spec(&self) -> RootSpec {
         match &self.form {
@@ -104,11 +115,11 @@ impl Root {
     /// The changes as an unpacked layer, where they are there in that form: of a copied tree they
     /// are not. Comes after [`Root::changes`]; they stay readable until the directory is moved.
     pub fn into_snapshot(self) -> Result<Option<PathBuf>, RootError> {
-        let Form::Overlay { upper, work: _ } = self.form else { return Ok(None) };
-        // What the layer does not carry must not be in its snapshot.
+        // What the layer does not carry must not be in its snapshot, or in a tree that is used again.
         for socket in self.sockets.get().into_iter().flatten() {
             fs::remove_file(socket).context("remove", socket)?;
         }
+        let Form::Overlay { upper, work: _ } = self.form else { return Ok(None) };
         dress_root(&upper, &self.tree, &self.privilege)?;
         Ok(Some(upper))
     }

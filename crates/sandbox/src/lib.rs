@@ -77,6 +77,7 @@
 mod binfmt;
 mod emulated;
 mod enter;
+mod facts;
 mod identity;
 mod init;
 mod notify;
@@ -91,6 +92,7 @@ mod wire;
 
 pub use binfmt::{Interpreter, Interpreters};
 pub use enter::{EnterError, EnterOptions, Privilege, enter};
+pub use facts::{Advice, Cgroup, Facts, advice};
 pub use identity::record::{NODE_ATTRIBUTE, OWNER_ATTRIBUTE};
 pub use init::maybe_init;
 pub use init::{INSECURE_DEVICES, ULIMITS};

@@ -152,6 +152,15 @@ impl Place {
     }
 }
 
+/// Keeps a copied root for the next RUN.
+fn keep(engine: &Engine<'_>, state: &State, made: DiffId, guard: Option<strake_cache::TempDir>) {
+    let root_of_run = |dir: &strake_cache::TempDir| dir.path().join("root/root").is_dir();
+    if let Some(dir) = guard.filter(|it| engine.bench.is_emulated() && root_of_run(it)) {
+        let layers = state.layers.iter().map(|it| it.diff_id).chain([made]).collect();
+        engine.bench.keep(layers, dir);
+    }
+}
+
 /// Packs and stores a layer, or finds the stored one that holds the same.
 fn store(
     engine: &Engine<'_>,
@@ -177,6 +186,7 @@ fn store(
     if let Some(equal) = bench.store.equal_layer(state.root, content)
         && let Some(layer) = stored(engine, equal)
     {
+        keep(engine, state, equal, guard);
         return Ok(layer);
     }
     bench.store.insert_blob(&packed.file, &packed.descriptor.digest)?;
@@ -185,7 +195,7 @@ fn store(
         let (_, form) = crate::materialise::form(&bench.privilege);
         bench.store.insert_snapshot(form, &packed.diff_id, &folder)?;
     }
-    drop(guard);
+    keep(engine, state, packed.diff_id, guard);
     let record = LayerRecord {
         diff_id: packed.diff_id,
         descriptor: packed.descriptor,

@@ -77,8 +77,14 @@ pub(super) fn run(
     let dir = bench.store.temp_dir("run")?;
     let root_dir = dir.path().join("root");
     let scratch = dir.path().join("scratch");
-    fs_err::create_dir(&root_dir)?;
-    let root = Root::prepare(Prepare {
+    let layers: Vec<_> = state.layers.iter().map(|it| it.diff_id).collect();
+    let kept = bench.take_kept(&layers);
+    match &kept {
+        Some(kept) => fs_err::rename(kept.path().join("root"), &root_dir)?,
+        None => fs_err::create_dir(&root_dir)?,
+    }
+    let prepare = if kept.is_some() { Root::adopt } else { Root::prepare };
+    let root = prepare(Prepare {
         lowers: &lowers,
         tree: &tree,
         dir: &root_dir,

@@ -101,6 +101,7 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
         run,
         host_env: Vec::new(),
         made: Mutex::default(),
+        kept: Mutex::default(),
         cancel: signals.cancel.clone(),
         failed: AtomicBool::new(false),
     };
