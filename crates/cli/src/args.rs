@@ -126,8 +126,8 @@ pub(crate) struct StoreArgs {
 /// `strake build`.
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// What COPY reads: a folder, the URL of a Git repository or a tar archive, or `-` for an archive or a
-    /// Dockerfile on standard input
+    /// What COPY reads: a folder, a tar archive, the URL of a Git repository or of an archive, or `-` for an
+    /// archive or a Dockerfile on standard input
     #[arg(value_name = "CONTEXT")]
     pub(crate) context: String,
     /// Dockerfile: a path, in a fetched context relative to it, a URL, or `-` for standard input

@@ -22,11 +22,10 @@ use std::{
 use strake_cache::{Store, TempDir};
 use strake_context::{Context, ignore_file};
 use strake_diag::Source;
+use strake_layer::is_archive_file;
 use strake_plan::{GitSource, HttpSource};
 use strake_remote::{HttpFile, Remote, RemoteError};
 
-/// Enough of a file to see whether it is an archive.
-const HEAD: u64 = 1 << 20;
 /// No Dockerfile is larger.
 const DOCKERFILE_LIMIT: u64 = 16 << 20;
 
@@ -89,7 +88,6 @@ struct Gathering<'a> {
 struct Main {
     context: Context,
     dockerfile: Option<Source>,
-    is_local: bool,
 }
 
 impl Contexts {
@@ -112,21 +110,23 @@ pub(crate) fn gather(
         let message = "standard input cannot be both the context and the Dockerfile";
         return Err(Failure::usage(message).hint("write the one or the other to a file"));
     }
-    let local = Path::new(context);
-    let (text, main, is_local) = if local.is_dir() || !is_remote(context)? {
-        let (text, path) = gathering.local_dockerfile(local, file)?;
-        (text, open(local, path.as_deref())?, true)
-    } else {
-        let Main { context, dockerfile, is_local } = gathering.main(wanted)?;
-        let text = match dockerfile {
-            None => gathering.dockerfile(&context, file)?,
-            Some(text) if file.is_none() => text,
-            Some(text) => {
-                let message = format!("-f is given, and {} is a Dockerfile too", text.name);
-                return Err(Failure::usage(message).hint("leave out -f, or give an archive"));
-            }
-        };
-        (text, context, is_local)
+    let (text, main, is_local) = match place(context)? {
+        Place::Folder(folder) => {
+            let (text, path) = gathering.local_dockerfile(folder, file)?;
+            (text, open(folder, path.as_deref())?, true)
+        }
+        Place::Elsewhere(elsewhere) => {
+            let Main { context, dockerfile } = gathering.main(elsewhere, wanted)?;
+            let text = match dockerfile {
+                None => gathering.dockerfile(&context, file)?,
+                Some(text) if file.is_none() => text,
+                Some(text) => {
+                    let message = format!("-f is given, and {} is a Dockerfile too", text.name);
+                    return Err(Failure::usage(message).hint("leave out -f, or give an archive"));
+                }
+            };
+            (text, context, false)
+        }
     };
     let mut folders = BTreeMap::new();
     for (name, what) in named {
@@ -138,17 +138,49 @@ pub(crate) fn gather(
     Ok(Contexts { text, main, is_local, named: folders, times, _folders: kept })
 }
 
-fn is_remote(context: &str) -> Result<bool, Failure> {
-    if context == "-" || inputs::is_url(context) || inputs::repository(context)?.is_some() {
-        return Ok(true);
+/// Where a main context is.
+enum Place<'a> {
+    Folder(&'a Path),
+    Elsewhere(Elsewhere<'a>),
+}
+
+/// Where a context is that is put into a folder for the build.
+enum Elsewhere<'a> {
+    StandardInput,
+    /// An archive on this machine.
+    Archive(&'a Path),
+    Repository(GitSource),
+    /// An archive or a Dockerfile of a web server.
+    Url(&'a str),
+}
+
+fn place(context: &str) -> Result<Place<'_>, Failure> {
+    let path = Path::new(context);
+    if context == "-" {
+        return Ok(Place::Elsewhere(Elsewhere::StandardInput));
     }
-    match context.split_once("://") {
-        Some((scheme, _)) => {
-            let message = format!("context `{context}`: strake cannot fetch {scheme}://");
-            Err(Failure::usage(message).hint("give a folder, `-`, http(s):// or a Git address"))
+    if path.is_dir() {
+        return Ok(Place::Folder(path));
+    }
+    if path.is_file() {
+        if is_archive_file(fs_err::File::open(path)?)? {
+            return Ok(Place::Elsewhere(Elsewhere::Archive(path)));
         }
-        None => Ok(false),
+        let message = format!("context `{context}` is a file, and not an archive");
+        return Err(Failure::usage(message)
+            .hint("give the folder that COPY reads, and name a Dockerfile with -f FILE"));
     }
+    if let Some(source) = inputs::repository(context)? {
+        return Ok(Place::Elsewhere(Elsewhere::Repository(source)));
+    }
+    if inputs::is_url(context) {
+        return Ok(Place::Elsewhere(Elsewhere::Url(context)));
+    }
+    let message = match context.split_once("://") {
+        Some((scheme, _)) => format!("context `{context}`: strake cannot fetch {scheme}://"),
+        None => format!("context `{context}`: there is no such folder"),
+    };
+    Err(Failure::usage(message).hint("give a folder, an archive, `-`, http(s):// or a Git address"))
 }
 
 impl Gathering<'_> {
@@ -159,25 +191,29 @@ impl Gathering<'_> {
         Ok(folder)
     }
 
-    fn main(&mut self, wanted: &Wanted<'_>) -> Result<Main, Failure> {
-        let context = wanted.context;
-        if let Some(mut source) = inputs::repository(context)? {
-            source.keep_git_dir |= wanted.keep_git_dir;
-            let context = self.repository("context", source, wanted.commit_mtime)?;
-            return Ok(Main { context, dockerfile: None, is_local: false });
+    fn main(&mut self, place: Elsewhere<'_>, wanted: &Wanted<'_>) -> Result<Main, Failure> {
+        match place {
+            Elsewhere::Repository(mut source) => {
+                source.keep_git_dir |= wanted.keep_git_dir;
+                let context = self.repository("context", source, wanted.commit_mtime)?;
+                Ok(Main { context, dockerfile: None })
+            }
+            Elsewhere::Archive(file) => self.file(file, wanted.context, None),
+            Elsewhere::Url(url) => {
+                let file = self.fetch(url)?;
+                self.times.extend((file.mtime != 0).then(|| ("context".to_owned(), file.mtime)));
+                self.file(&file.path, url, Some(&file))
+            }
+            Elsewhere::StandardInput => {
+                let file = self.folder()?.join("stdin");
+                let mut written = fs_err::File::create_new(&file)?;
+                if std::io::copy(&mut std::io::stdin().lock(), &mut written)? == 0 {
+                    return Err(Failure::new("standard input is empty")
+                        .hint("pipe a Dockerfile or an archive into strake"));
+                }
+                self.file(&file, "standard input", None)
+            }
         }
-        if context != "-" {
-            let file = self.fetch(context)?;
-            self.times.extend((file.mtime != 0).then(|| ("context".to_owned(), file.mtime)));
-            return self.file(&file.path, context, Some(&file));
-        }
-        let file = self.folder()?.join("stdin");
-        let mut written = fs_err::File::create_new(&file)?;
-        if std::io::copy(&mut std::io::stdin().lock(), &mut written)? == 0 {
-            return Err(Failure::new("standard input is empty")
-                .hint("pipe a Dockerfile or an archive into strake"));
-        }
-        self.file(&file, "standard input", None)
     }
 
     /// A context out of one file: an archive, or a Dockerfile alone.
@@ -188,19 +224,19 @@ impl Gathering<'_> {
         fetched: Option<&HttpFile>,
     ) -> Result<Main, Failure> {
         let folder = self.folder()?;
-        if is_archive(file)? {
+        if is_archive_file(fs_err::File::open(file)?)? {
             let archive = fs_err::File::open(file)?;
             let unpacked = strake_remote::unpack(archive, name, &folder)?;
             self.times.entry("context".to_owned()).or_insert(unpacked.newest);
             let context = open_as_is(&folder)?.with_owners(unpacked.owners);
-            return Ok(Main { context, dockerfile: None, is_local: false });
+            return Ok(Main { context, dockerfile: None });
         }
         let text = source(name, &limited(file, name)?)?;
         if let Some(file) = fetched {
             put(file, &folder)?;
         }
         let context = open_as_is(&folder)?;
-        Ok(Main { context, dockerfile: Some(text), is_local: false })
+        Ok(Main { context, dockerfile: Some(text) })
     }
 
     fn named(
@@ -312,12 +348,6 @@ fn put(file: &HttpFile, folder: &Path) -> Result<(), Failure> {
     let since_1970 = Duration::from_secs(u64::try_from(file.mtime).unwrap_or(0));
     let opened = fs_err::File::options().write(true).open(&copy)?;
     Ok(opened.set_modified(UNIX_EPOCH + since_1970)?)
-}
-
-fn is_archive(file: &Path) -> Result<bool, Failure> {
-    let mut head = Vec::new();
-    fs_err::File::open(file)?.take(HEAD).read_to_end(&mut head)?;
-    Ok(strake_layer::is_archive(&head))
 }
 
 /// A file that is meant to be a Dockerfile.

@@ -28,6 +28,13 @@ pub fn is_archive(first: &[u8]) -> bool {
     }
 }
 
+/// As [`is_archive`], of a file that was just opened.
+pub fn is_archive_file(file: impl Read) -> io::Result<bool> {
+    let mut first = Vec::new();
+    file.take(1 << 20).read_to_end(&mut first)?;
+    Ok(is_archive(&first))
+}
+
 /// What is shorter is a whole file, not the start of one.
 const CUT_OFF: usize = 32 << 10;
 

@@ -113,6 +113,12 @@ pub enum RemoteError {
         /// The host it is for.
         host: String,
     },
+    /// Something has emptied the store.
+    #[error("what was fetched from {url} is not in the store any more")]
+    Gone {
+        /// The address.
+        url: String,
+    },
     /// There is no `git` here.
     #[error("cannot fetch {remote}: git is not installed")]
     NoGit {

@@ -28,6 +28,9 @@ impl RemoteError {
                 return Some(format!("if the new file is the right one, write --checksum={got}"));
             }
             RemoteError::BadSecret { .. } => "the secret is one line of printable characters",
+            RemoteError::Gone { .. } => {
+                "build again; nothing may remove files of the store meanwhile"
+            }
             RemoteError::NoGit { .. } => {
                 "install git, e.g. with `apt-get install git` or `apk add git`"
             }

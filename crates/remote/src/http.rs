@@ -274,7 +274,7 @@ impl Remote {
 }
 
 fn finished(store: &Store, url: &Url, file: &FetchedFile) -> Result<HttpFile, RemoteError> {
-    let gone = || RemoteError::Options("the fetched file is not in the store any more".to_owned());
+    let gone = || RemoteError::Gone { url: shown(url.as_str()) };
     let path = store.blob(&file.digest).ok_or_else(gone)?;
     let size = fs_err::metadata(&path)?.len();
     let mtime = file.last_modified.as_deref().and_then(http_date).unwrap_or(0);

@@ -6,9 +6,9 @@ use super::{
     select::{Picked, Selection},
     source::{Found, Origin, SourceTree, is_directory},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 use strake_context::Context;
-use strake_layer::{Entry, Kind};
+use strake_layer::Kind;
 use strake_remote::{Commit, HttpFile};
 
 /// Mode of a file that a web server sent, as in BuildKit.
@@ -35,60 +35,25 @@ impl Fetched {
 
 fn http(file: &HttpFile) -> Picked {
     let HttpFile { path, digest, size, name, mtime } = file;
-    let found = Found {
-        entry: Entry {
-            path: name.clone(),
-            kind: Kind::File { size: *size },
-            mode: HTTP_MODE,
-            uid: 0,
-            gid: 0,
-            mtime: *mtime,
-            xattrs: BTreeMap::new(),
-        },
-        content: None,
-        origin: match size {
-            0 => Origin::Nothing,
-            _ => Origin::Path(Arc::new(path.clone())),
-        },
-        group: None,
-        on_disk: None,
-    };
+    let origin = Origin::Path(Arc::new(path.clone()));
+    let kind = Kind::File { size: *size };
+    let found = Found::roots(name.clone(), kind, HTTP_MODE, *mtime, origin);
     Picked {
-        name: name.clone(),
-        base: name.clone(),
-        entries: vec![found],
-        archive: None,
-        fresh: false,
         pinned: Some(format!("{digest} of {mtime}")),
+        ..Picked::new(name.clone(), name.clone(), vec![found])
     }
 }
 
 /// A folder whose content is not known yet.
 fn empty(commit: &Commit) -> Picked {
     let Commit { id, reference: _, tag } = commit;
-    let found = Found {
-        entry: Entry {
-            path: Vec::new(),
-            kind: Kind::Directory { opaque: false },
-            mode: 0o755,
-            uid: 0,
-            gid: 0,
-            mtime: 0,
-            xattrs: BTreeMap::new(),
-        },
-        content: None,
-        origin: Origin::Nothing,
-        group: None,
-        on_disk: None,
-    };
+    let kind = Kind::Directory { opaque: false };
+    let found = Found::roots(Vec::new(), kind, 0o755, 0, Origin::Nothing);
     Picked {
-        name: Vec::new(),
-        base: Vec::new(),
-        entries: vec![found],
-        archive: None,
         fresh: true,
         // A tag stays in a repository that is kept.
         pinned: Some(tag.as_ref().map_or_else(|| id.clone(), |tag| format!("{id} by {tag}"))),
+        ..Picked::new(Vec::new(), Vec::new(), vec![found])
     }
 }
 

@@ -8,11 +8,9 @@ use super::{
     source::{Found, Origin, SourceTree, is_directory, not_found},
     split,
 };
-use std::{
-    collections::BTreeMap, ffi::OsStr, io::Read, os::unix::ffi::OsStrExt, path::PathBuf, sync::Arc,
-};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf, sync::Arc};
 use strake_context::{BadPattern, glob_match, has_wildcard};
-use strake_layer::{Entry, Kind};
+use strake_layer::Kind;
 use strake_plan::{CopyOp, CopySource, HeredocFile, Source, Unpack};
 
 /// The files that a COPY or ADD copies, in order, hashed.
@@ -47,9 +45,6 @@ impl Selection {
         entries.any(|found| matches!(found.origin, Origin::Layer(_)))
     }
 }
-
-/// How much of a file tells whether it is an archive.
-const ARCHIVE_HEAD: u64 = 1 << 20;
 
 /// Mode of a heredoc's file.
 const HEREDOC_MODE: u32 = 0o644;
@@ -141,7 +136,7 @@ fn one(
     }
     // The context's own directory has a time of the checkout's, not of the files'.
     let fresh = real.is_empty() && matches!(source, SourceTree::Context(_));
-    Ok(Ok(Picked { name: path.to_vec(), base: real, entries, archive: None, fresh, pinned: None }))
+    Ok(Ok(Picked { fresh, ..Picked::new(path.to_vec(), real, entries) }))
 }
 
 /// What a path with wildcards matches, with the directory that the wildcards begin in.
@@ -201,39 +196,16 @@ fn with_parents(
     entries.extend(walked.into_iter().filter(|found| found.entry.path != real));
     let include = (!pattern.is_empty()).then_some(pattern.as_str());
     let entries = Filter::new(include, excludes)?.apply(&real, entries);
-    Ok(Picked { name, base: real, entries, archive: None, fresh: true, pinned: None })
+    Ok(Picked { fresh: true, ..Picked::new(name, real, entries) })
 }
 
 fn heredoc(file: &HeredocFile) -> Picked {
     let HeredocFile { name, content } = file;
     let name = rooted(name.as_bytes());
-    let found = Found {
-        entry: Entry {
-            path: name.clone(),
-            kind: Kind::File { size: content.len() as u64 },
-            mode: HEREDOC_MODE,
-            uid: 0,
-            gid: 0,
-            mtime: 0,
-            xattrs: BTreeMap::new(),
-        },
-        content: None,
-        origin: if content.is_empty() {
-            Origin::Nothing
-        } else {
-            Origin::Bytes(Arc::from(content.as_bytes()))
-        },
-        group: None,
-        on_disk: None,
-    };
-    Picked {
-        name: name.clone(),
-        base: name,
-        entries: vec![found],
-        archive: None,
-        fresh: true,
-        pinned: None,
-    }
+    let kind = Kind::File { size: content.len() as u64 };
+    let origin = Origin::Bytes(Arc::from(content.as_bytes()));
+    let found = Found::roots(name.clone(), kind, HEREDOC_MODE, 0, origin);
+    Picked { fresh: true, ..Picked::new(name.clone(), name, vec![found]) }
 }
 
 fn archive(picked: &Picked) -> Result<Option<PathBuf>, CopyError> {
@@ -246,12 +218,15 @@ fn archive(picked: &Picked) -> Result<Option<PathBuf>, CopyError> {
             return Ok(None);
         }
     };
-    let mut head = Vec::new();
-    fs_err::File::open(&path)?.take(ARCHIVE_HEAD).read_to_end(&mut head)?;
-    Ok(strake_layer::is_archive(&head).then_some(path))
+    Ok(strake_layer::is_archive_file(fs_err::File::open(&path)?)?.then_some(path))
 }
 
 impl Picked {
+    /// Files of the context or of a stage, with times of their own.
+    pub(super) fn new(name: Vec<u8>, base: Vec<u8>, entries: Vec<Found>) -> Picked {
+        Picked { name, base, entries, archive: None, fresh: false, pinned: None }
+    }
+
     /// The name that a file gets in a directory.
     pub(super) fn file_name(&self) -> &[u8] {
         split(&self.name).1

@@ -146,6 +146,16 @@ impl SourceTree<'_> {
     }
 }
 
+impl Found {
+    /// A file or a directory of root's, from neither a context nor a stage.
+    pub(super) fn roots(path: Vec<u8>, kind: Kind, mode: u32, mtime: i64, origin: Origin) -> Found {
+        // What is empty has no content to be read.
+        let origin = if kind == (Kind::File { size: 0 }) { Origin::Nothing } else { origin };
+        let entry = Entry { path, kind, mode, uid: 0, gid: 0, mtime, xattrs: BTreeMap::new() };
+        Found { entry, content: None, origin, group: None, on_disk: None }
+    }
+}
+
 pub(super) fn is_directory(entry: &Entry) -> bool {
     matches!(entry.kind, Kind::Directory { .. })
 }

@@ -25,17 +25,14 @@ impl<'a> Prepared<'a> {
     pub(crate) fn new(engine: &Engine<'_>, op: &'a CopyOp) -> Result<Prepared<'a>, StepError> {
         let mut layers = Vec::new();
         let fetched = fetch(engine, op)?;
+        let of_context = |name: &str, context: Option<&Context>| {
+            let none = || StepError::NoContext { name: name.to_owned() };
+            let source = SourceTree::Context(context.ok_or_else(none)?);
+            Ok::<_, StepError>(copy::select(op, &source, &fetched)?)
+        };
         let selection = match &op.from {
-            Source::Context => {
-                let context = engine.bench.context.as_ref();
-                let none = || StepError::NoContext { name: "context".to_owned() };
-                copy::select(op, &SourceTree::Context(context.ok_or_else(none)?), &fetched)?
-            }
-            Source::Named(name) => {
-                let context = engine.bench.named.get(name);
-                let none = || StepError::NoContext { name: name.clone() };
-                copy::select(op, &SourceTree::Context(context.ok_or_else(none)?), &fetched)?
-            }
+            Source::Context => of_context("context", engine.bench.context.as_ref())?,
+            Source::Named(name) => of_context(name, engine.bench.named.get(name))?,
             Source::Stage(id) => {
                 let state = engine.wait(*id)?;
                 let tree = materialise::tree(&state.layers, engine.bench)?;
