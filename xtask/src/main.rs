@@ -25,7 +25,8 @@ mod tidy;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask demo|test|bench|counts|seeds|differential|faults|ecr|lint-corpus";
+const USAGE: &str =
+    "usage: cargo xtask demo|test|bench|counts|seeds|differential|faults|ecr|lint-corpus";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

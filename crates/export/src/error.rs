@@ -1,6 +1,7 @@
 //! Why an image could not be exported.
 
 use std::{io, path::PathBuf};
+use strake_layer::UnpackError;
 use strake_oci::Digest;
 
 /// Why an image could not be exported. Nothing stands under the asked name then, save for
@@ -28,15 +29,15 @@ pub enum ExportError {
         /// What is wrong with it.
         why: String,
     },
-    /// A layer's tar cannot be read.
-    #[error("layer {digest} is not a readable tar")]
+    /// A layer's tar cannot be read, or holds an entry that no extractor should follow.
+    #[error("layer {digest}: {source}")]
     LayerUnreadable {
         /// Of the layer's blob.
         digest: Digest,
         /// What the reader says.
-        source: io::Error,
+        source: UnpackError,
     },
-    /// A layer's tar holds an entry that no extractor should follow.
+    /// A layer's tar holds an entry that cannot be put where it says.
     #[error("layer {digest} has the entry `{entry}`: {why}")]
     EntryRefused {
         /// Of the layer's blob.

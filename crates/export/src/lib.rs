@@ -16,7 +16,6 @@ mod oci_layout;
 mod output_file;
 mod read_tar;
 mod rootfs_tar;
-mod tar_blocks;
 mod write_tar;
 
 pub use docker_archive::docker_archive;

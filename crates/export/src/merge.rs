@@ -5,11 +5,11 @@
 
 use crate::{
     ExportError, ImageLayer,
-    read_tar::{Asked, for_each_entry, join, split},
+    read_tar::{for_each_entry, join, split},
 };
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use strake_layer::{Entry, Kind};
+use strake_layer::{Asked, Entry, Kind};
 
 /// The `number`th entry of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +62,6 @@ impl Merged {
                     let path = self.resolve(&path)?;
                     self.hide(&path, layer, false);
                 }
-                Asked::Nothing => {}
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::{
     Body, Change, Entry, Kind, OnDisk, UnpackError,
-    scan::{Visitor, Whiteouts, scan},
+    scan::{Seen, Visitor, Whiteouts, each, scan},
     source::decompress,
     tar::{has_valid_checksum, read_full},
 };
@@ -56,6 +56,36 @@ pub fn each_entry(
 ) -> Result<(), UnpackError> {
     let mut reader = decompress(reader).map_err(UnpackError::read)?;
     scan(&mut reader, Whiteouts::Ordinary, &mut Each(visit))?;
+    io::copy(&mut reader, &mut io::sink()).map_err(UnpackError::read)?;
+    Ok(())
+}
+
+/// What an entry of a layer asks for.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// Put this there.
+    Put(Entry),
+    /// Take away what lower layers have at the path.
+    Whiteout(Vec<u8>),
+    /// Take away what lower layers have below the path.
+    Opaque(Vec<u8>),
+}
+
+/// Shows what each entry of a layer asks for, with its content, in its order. Nothing is asked of the
+/// root itself. Names with `..` are refused.
+pub fn each_change<E: From<UnpackError>>(
+    reader: impl Read + Send,
+    mut visit: impl FnMut(Asked, &mut dyn Read) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut reader = decompress(reader).map_err(UnpackError::read)?;
+    each(&mut reader, Whiteouts::Meant, |seen, content| match seen {
+        Seen::Opaque(directory) => visit(Asked::Opaque(directory), content),
+        Seen::Entry(Entry { kind: Kind::Whiteout, path, .. }) => {
+            visit(Asked::Whiteout(path), content)
+        }
+        Seen::Entry(entry) if entry.path.is_empty() => Ok(()),
+        Seen::Entry(entry) => visit(Asked::Put(entry), content),
+    })?;
     io::copy(&mut reader, &mut io::sink()).map_err(UnpackError::read)?;
     Ok(())
 }

@@ -32,7 +32,7 @@ mod types;
 mod unit;
 mod unpack;
 
-pub use archive::{each_entry, is_archive, is_archive_file, read_archive};
+pub use archive::{Asked, each_change, each_entry, is_archive, is_archive_file, read_archive};
 pub use blocks::{Blocks, InvalidBlocks};
 pub use estargz::{estargz, is_estargz};
 pub use index::{InvalidIndex, content_id, load_index, write_index};

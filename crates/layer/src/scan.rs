@@ -35,15 +35,21 @@ impl Visitor for Nobody {
     }
 }
 
-/// Reads a whole archive.
-pub(crate) fn scan(
+/// What an entry asks for.
+pub(crate) enum Seen {
+    /// A whiteout is one too.
+    Entry(Entry),
+    /// This directory shows nothing of the layers below.
+    Opaque(Vec<u8>),
+}
+
+/// Shows each entry with its content, in order. Content that is left over is skipped.
+pub(crate) fn each<E: From<UnpackError>>(
     reader: &mut dyn Read,
     whiteouts: Whiteouts,
-    visitor: &mut dyn Visitor,
-) -> Result<Index, UnpackError> {
+    mut see: impl FnMut(Seen, &mut dyn Read) -> Result<(), E>,
+) -> Result<(), E> {
     let mut archive = Archive::new(reader);
-    let mut index = Index::default();
-    let mut directories = BTreeMap::new();
     while let Some(header) = archive.next().map_err(UnpackError::tar)? {
         let Some(mut entry) = entry(header)? else { continue };
         if whiteouts == Whiteouts::Meant {
@@ -51,18 +57,40 @@ pub(crate) fn scan(
                 Special::No => {}
                 Special::Ignored => continue,
                 Special::Opaque(directory) => {
-                    visitor.opaque(&directory)?;
-                    mark_opaque(&mut index, &mut directories, directory);
+                    see(Seen::Opaque(directory), &mut io::empty())?;
                     continue;
                 }
             }
         }
+        see(Seen::Entry(entry), &mut archive)?;
+    }
+    Ok(())
+}
+
+/// Reads a whole archive.
+pub(crate) fn scan(
+    reader: &mut dyn Read,
+    whiteouts: Whiteouts,
+    visitor: &mut dyn Visitor,
+) -> Result<Index, UnpackError> {
+    let mut index = Index::default();
+    let mut directories = BTreeMap::new();
+    each(reader, whiteouts, |seen, archive| {
+        let entry = match seen {
+            Seen::Entry(entry) => entry,
+            Seen::Opaque(directory) => {
+                visitor.opaque(&directory)?;
+                mark_opaque(&mut index, &mut directories, directory);
+                return Ok::<_, UnpackError>(());
+            }
+        };
         if matches!(entry.kind, Kind::Directory { .. }) {
             directories.insert(entry.path.clone(), index.entries.len());
         }
-        let content = visit(&entry, &mut archive, &mut index, visitor)?;
+        let content = visit(&entry, archive, &mut index, visitor)?;
         index.entries.push(IndexEntry { entry, content });
-    }
+        Ok(())
+    })?;
     Ok(index)
 }
 
