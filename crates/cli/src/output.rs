@@ -9,6 +9,9 @@ use strake_export::MediaTypes;
 use strake_layer::Compression;
 use strake_oci::Reference;
 
+/// Steps are always cached: nothing else is wanted.
+const CACHE_ONLY: &str = "type=cacheonly";
+
 /// One place that the image goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Output {
@@ -85,7 +88,8 @@ impl Output {
         load: bool,
         tagged: bool,
     ) -> Result<Vec<Output>, Failure> {
-        let mut outputs = written.iter().map(|it| parse(it)).collect::<Result<Vec<_>, _>>()?;
+        let written_out = written.iter().filter(|it| *it != CACHE_ONLY);
+        let mut outputs = written_out.map(|it| parse(it)).collect::<Result<Vec<_>, _>>()?;
         let registry = Kind::Registry { by_digest: false, store: false };
         if push && !outputs.iter().any(Output::is_push) {
             match outputs.iter_mut().find(|it| it.is_store()) {
@@ -93,7 +97,7 @@ impl Output {
                 None => outputs.push(Output::plain(registry)),
             }
         }
-        let wants_store = load || (outputs.is_empty() && tagged);
+        let wants_store = load || (written.is_empty() && outputs.is_empty() && tagged);
         if wants_store && !outputs.iter().any(Output::is_store) {
             outputs.push(Output::plain(Kind::Store));
         }

@@ -46,7 +46,8 @@ const NOT_HERE: &[(&str, &str)] = &[
 ];
 
 /// Types that buildx has and strake has not.
-const TYPES_NOT_HERE: &[(&str, &str)] = &[("cacheonly", "leave -o out: steps are always cached")];
+const TYPES_NOT_HERE: &[(&str, &str)] =
+    &[("cacheonly", "write type=cacheonly alone: steps are always cached")];
 
 /// Whether a key is one of the annotations'.
 pub(super) fn is_annotation(key: &str) -> bool {

@@ -52,7 +52,7 @@ fn wrong_values_are_told() {
     for (text, message, hint) in [
         ("", "empty", "folder"),
         ("type=ocy", "`type=ocy`", "did you mean `oci`?"),
-        ("type=cacheonly", "cacheonly", "leave -o out"),
+        ("type=cacheonly,dest=d", "cacheonly", "alone"),
         ("dest=a", "`type` is missing", "type=oci"),
         ("type=oci,compresion=gzip", "`compresion` is not known", "did you mean `compression`?"),
         ("type=oci,xyzzy=1", "`xyzzy` is not known", "keys are"),
@@ -104,6 +104,8 @@ fn flags_and_outputs_together() {
     assert_eq!(chosen(&["d"], false, false, true), [Kind::Local("d".into())]);
     assert!(Output::choose(&[], true, false, false).is_err());
     assert_eq!(chosen(&["type=image"], false, false, false), [Kind::Store]);
+    assert_eq!(chosen(&["type=cacheonly"], false, false, true), []);
+    assert_eq!(chosen(&["type=cacheonly"], false, true, true), [Kind::Store]);
     let named = "type=registry,name=a/b".to_owned();
     assert!(Output::choose(&[named], false, false, false).is_ok());
 }
