@@ -5,4 +5,5 @@ mod git;
 mod http;
 mod server;
 mod smart;
+mod tls;
 mod unpack;
