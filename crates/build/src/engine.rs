@@ -22,16 +22,7 @@ pub fn run(
     bench: &Workbench,
     emit: &(dyn Fn(Event) + Sync),
 ) -> Result<Image, BuildError> {
-    let engine = Engine {
-        plan,
-        bench,
-        emit,
-        done: Mutex::new(vec![None; plan.stages.len()]),
-        changed: Condvar::new(),
-        first_error: Mutex::new(None),
-        interpreters: OnceLock::new(),
-        vertices: vertices(plan),
-    };
+    let engine = Engine::new(plan, bench, emit);
     thread::scope(|scope| {
         for id in 0..plan.stages.len() {
             let engine = &engine;
@@ -84,7 +75,32 @@ pub(crate) struct At<'a> {
     pub(crate) vertex: VertexId,
 }
 
-impl Engine<'_> {
+impl<'a> Engine<'a> {
+    /// Nothing done yet.
+    pub(crate) fn new(
+        plan: &'a Plan,
+        bench: &'a Workbench,
+        emit: &'a (dyn Fn(Event) + Sync),
+    ) -> Engine<'a> {
+        Engine {
+            plan,
+            bench,
+            emit,
+            done: Mutex::new(vec![None; plan.stages.len()]),
+            changed: Condvar::new(),
+            first_error: Mutex::new(None),
+            interpreters: OnceLock::new(),
+            vertices: vertices(plan),
+        }
+    }
+
+    /// Notes what became of a stage; nothing where it cannot be had.
+    pub(crate) fn finished(&self, id: StageId, state: Option<State>) {
+        let finished = state.map_or(Finished::Failed, |it| Finished::Ok(Arc::new(it)));
+        lock(&self.done)[id.0] = Some(finished);
+        self.changed.notify_all();
+    }
+
     fn stage(&self, id: StageId) {
         let stage = &self.plan.stages[id.0];
         let finished = match self.steps(id, stage) {
@@ -195,7 +211,7 @@ impl Engine<'_> {
 }
 
 /// The stages whose files an op reads besides its own root.
-fn reads(op: &Op) -> Vec<StageId> {
+pub(crate) fn reads(op: &Op) -> Vec<StageId> {
     let stage = |source: &Source| match source {
         Source::Stage(id) => Some(*id),
         Source::Context | Source::Named(_) => None,
@@ -248,7 +264,7 @@ pub(crate) fn vertices(plan: &Plan) -> Vec<usize> {
 }
 
 /// The layers of a base, none of them fetched.
-fn from_image(image: &BaseImage) -> Result<State, StepError> {
+pub(crate) fn from_image(image: &BaseImage) -> Result<State, StepError> {
     let config = &image.config.value;
     let origin = match &image.origin {
         Origin::Registry(reference) => LayerOrigin::Registry(reference.clone()),

@@ -20,6 +20,7 @@ mod mounts;
 mod op;
 mod options;
 mod platforms;
+mod preview;
 mod program;
 mod ssh;
 mod state;
@@ -35,6 +36,7 @@ pub use foreign::{FOREIGN_PLATFORMS, Foreign, foreign, how_to_install, own_inter
 pub use image::{Image, ImageLayer, LayerOrigin, local_blob};
 pub use options::{Allow, Devices, HOSTNAME, RunOptions};
 pub use platforms::{count, run_all};
+pub use preview::{StagePreview, StepPreview, Verdict, preview};
 pub use program::ProgramError;
 pub use ssh::{Forward, KeyError, SshAgent, SshKey};
 pub use time::rfc3339;

@@ -66,9 +66,17 @@ pub(crate) enum Command {
     Prune(PruneArgs),
     /// Say what a RUN can do on this machine
     Doctor(DoctorArgs),
+    /// Say what a build would find in the store and what it would do, without doing it
+    Plan(Box<BuildArgs>),
+    /// Say why each step of the last build was found or built again
+    Explain(crate::linting::args::ExplainArgs),
+    /// Say what a build context contains, and which line of the ignore file decides about what
+    Context(crate::linting::args::ContextArgs),
     /// Find what makes builds slow, large or wrong in Dockerfiles and contexts, and mend it
     #[command(after_help = crate::linting::args::LINT_HELP)]
     Lint(Box<crate::linting::args::LintArgs>),
+    /// Serve an editor: findings, quick fixes and pages of rules, by the Language Server Protocol
+    Lsp,
     /// List the rules of `strake lint`, or explain one
     Rules(crate::linting::args::RulesArgs),
     /// Show a Dockerfile as strake reads it: instructions, flags, words, heredocs
@@ -209,11 +217,12 @@ pub(crate) struct BuildArgs {
     /// What is done about repositories of Amazon ECR.
     #[command(flatten)]
     pub(crate) ecr: EcrArgs,
-    /// Tell instead of building: outline (arguments, secrets and agents of the target) or targets
+    /// Tell instead of building: check, outline (arguments, secrets and agents of the target) or
+    /// targets
     #[arg(long, value_name = "METHOD[,format=json]")]
     pub(crate) call: Option<String>,
-    /// Not there yet: --call=check
-    #[arg(long, hide = true)]
+    /// As --call=check: run BuildKit's checks
+    #[arg(long)]
     pub(crate) check: bool,
     /// Say why each step was not found in the cache
     #[arg(short = 'v', short_alias = 'D', long, alias = "debug")]

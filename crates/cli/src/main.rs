@@ -39,6 +39,7 @@ mod units;
 
 use args::{Cli, Command};
 use clap::Parser;
+use commands::build::Mode;
 use failure::Failure;
 use std::process::ExitCode;
 
@@ -55,7 +56,9 @@ fn main() -> ExitCode {
         },
     };
     let result = match cli.command {
-        Command::Build(args) => commands::build::run(*args).map(|()| ExitCode::SUCCESS),
+        Command::Build(args) => {
+            commands::build::run(*args, Mode::Build).map(|()| ExitCode::SUCCESS)
+        }
         Command::Diff(args) => commands::diff::run(args),
         Command::Push(args) => commands::push::run(args).map(|()| ExitCode::SUCCESS),
         Command::Pull(args) => commands::pull::run(args).map(|()| ExitCode::SUCCESS),
@@ -67,6 +70,12 @@ fn main() -> ExitCode {
         Command::Du(args) => commands::du::run(args).map(|()| ExitCode::SUCCESS),
         Command::Prune(args) => commands::prune::run(args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => commands::doctor::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Plan(args) => {
+            commands::build::run(*args, Mode::Preview).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Explain(args) => commands::explain::run(&args),
+        Command::Context(args) => commands::context::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Lsp => linting::lsp::run().map(|()| ExitCode::SUCCESS),
         Command::Lint(args) => commands::lint::run(&args),
         Command::Rules(args) => commands::lint::list(&args).map(|()| ExitCode::SUCCESS),
         Command::Parse(args) => commands::parse::run(&args).map(|()| ExitCode::SUCCESS),

@@ -105,7 +105,16 @@ fn finish(
     Ok(store.insert_step(key, &result)?)
 }
 
-fn look_up(engine: &Engine<'_>, key: &strake_plan::StepKey) -> Option<ImageLayer> {
+/// What the key of an op stands on besides the root and the op itself.
+pub(crate) fn sources(engine: &Engine<'_>, op: &Op) -> Result<Vec<(String, String)>, StepError> {
+    match op {
+        Op::Run(op) => run::sources(engine, op),
+        Op::Copy(op) => Ok(copy::Prepared::new(engine, op)?.records()),
+        Op::Workdir(_) | Op::Config => Ok(Vec::new()),
+    }
+}
+
+pub(crate) fn look_up(engine: &Engine<'_>, key: &strake_plan::StepKey) -> Option<ImageLayer> {
     let result = engine.bench.store.step(key)?;
     stored(engine, result.layer?)
 }

@@ -36,9 +36,18 @@ use strake_plan::{Network, Plan};
 use strake_registry::Client;
 use strake_sandbox::{Backend, EnterOptions, Privilege};
 
-pub(crate) fn run(args: BuildArgs) -> Result<(), Failure> {
+/// What is done with a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// It is built.
+    Build,
+    /// What would be built is told.
+    Preview,
+}
+
+pub(crate) fn run(args: BuildArgs, mode: Mode) -> Result<(), Failure> {
     let signals = Signals::new()?;
-    let result = build(args, &signals);
+    let result = build(args, mode, &signals);
     // What was under way when the signal came fails in many ways; there was one cause.
     match signals.received() {
         Some(signal) if result.is_err() => Err(cancelled(signal)),
@@ -46,7 +55,7 @@ pub(crate) fn run(args: BuildArgs) -> Result<(), Failure> {
     }
 }
 
-fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
+fn build(args: BuildArgs, mode: Mode, signals: &Signals) -> Result<(), Failure> {
     args.docker.check()?;
     let call = call::read(args.call.as_deref(), args.check)?;
     let outputs = Output::choose(&args.outputs, args.push, args.load, !args.tags.is_empty())?;
@@ -65,23 +74,20 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
     let source =
         contexts::gather(&Wanted::read(&args, &named, &build_args)?, &store, &fetching.remote)?;
     let (file, problems) = strake_dockerfile::parse(&source.text);
-    let of = |it: &Platform| request(&args, &asked, it, &named, &build_args);
-    let requests = asked.platforms.iter().map(of).collect::<Result<Vec<_>, _>>()?;
-    warn(&file, &requests[0], &build_args);
+    let requests = requests(&args, &asked, &file, &named, &build_args)?;
     let source_date_epoch =
         planning::source_date_epoch(&file, &requests[0], &|it| source.time_of(it))?;
     let bases = Bases { store: &store, client: &client, named: &named, pull: args.pull };
     planning::show_problems(&problems, &source.text)?;
     if let Some(call) = call {
-        return answer(call, &file, requests, &bases, &source.text);
+        return answer(call, &file, requests, &bases, (&source.text, local(&source, &args)));
     }
     let plans = planning::plans(&file, requests, &bases, &source.text)?;
 
     let stat_index = source.is_local.then(|| stat_index(&store, &args.context));
-    let index = stat_index.as_deref().map_or_else(StatIndex::none, StatIndex::load);
     let bench = Workbench {
         store,
-        context: Some(source.main.with_index(index)),
+        context: Some(source.main.with_index(loaded(stat_index.as_deref()))),
         named: source.named,
         client,
         remote: fetching.remote.clone(),
@@ -105,10 +111,37 @@ fn build(args: BuildArgs, signals: &Signals) -> Result<(), Failure> {
         cancel: signals.cancel.clone(),
         failed: AtomicBool::new(false),
     };
+    if let Mode::Preview = mode {
+        return super::plan::tell(&plans, &bench);
+    }
     let reader = progress::reader(args.progress.as_deref(), args.quiet, args.verbose, &notes)?;
     let built = run_and_publish(reader, &asked, &plans, &bench, &outputs, &names, &source.text);
     save_stat_index(&bench, stat_index.as_deref());
     report(&args, &names, &outputs, &built?, &bench.store)
+}
+
+/// What is asked of the Dockerfile for each platform.
+fn requests(
+    args: &BuildArgs,
+    asked: &Asked,
+    file: &Dockerfile,
+    named: &BTreeMap<String, Named>,
+    build_args: &[(String, String)],
+) -> Result<Vec<Request>, Failure> {
+    let of = |it: &Platform| request(args, asked, it, named, build_args);
+    let requests = asked.platforms.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+    warn(file, &requests[0], build_args);
+    Ok(requests)
+}
+
+/// The stat index of a file, or none.
+fn loaded(path: Option<&Path>) -> StatIndex {
+    path.map_or_else(StatIndex::none, StatIndex::load)
+}
+
+/// The context's folder, where it is one on this machine.
+fn local<'a>(source: &contexts::Contexts, args: &'a BuildArgs) -> Option<&'a Path> {
+    source.is_local.then(|| Path::new(&args.context))
 }
 
 /// Where the store is follows from who calls, which is not to be seen any more inside.
@@ -144,10 +177,15 @@ fn answer(
     file: &Dockerfile,
     requests: Vec<Request>,
     bases: &Bases<'_>,
-    source: &Source,
+    (source, folder): (&Source, Option<&Path>),
 ) -> Result<(), Failure> {
     let failed = |it: Vec<Diagnostic>| planning::rendered(&it, source);
     match call.ask {
+        Ask::Check => {
+            let requests = planning::resolve(file, requests, bases, source)?;
+            let report = checks(&requests[0], source, folder)?;
+            return call::tell_checks(call, &report);
+        }
         Ask::Targets => {
             let targets = strake_dockerfile::targets(file).map_err(failed)?;
             call::tell_targets(call, &targets, source);
@@ -161,6 +199,35 @@ fn answer(
     Ok(())
 }
 
+/// What BuildKit's checks find, with what is known of base images and of the context.
+fn checks(
+    request: &Request,
+    source: &Source,
+    folder: Option<&Path>,
+) -> Result<strake_lint::Report, Failure> {
+    let mut outside = strake_lint::Outside {
+        builder: strake_lint::Builder::Buildkit,
+        ..strake_lint::Outside::default()
+    };
+    for ((name, wanted), image) in &request.images {
+        let config = &image.config.value;
+        outside.platforms.insert(name.clone(), (wanted.to_string(), config.platform().to_string()));
+        let names = config.config.env.iter().filter_map(|it| it.split('=').next());
+        outside.base_env.extend(names.map(str::to_owned));
+    }
+    let dockerfile = Path::new(&source.name);
+    outside.context = folder
+        .filter(|it| it.is_dir())
+        .map(|it| crate::linting::context::look(it, Some(dockerfile)))
+        .transpose()?;
+    let settings = strake_lint::Settings {
+        select: vec!["buildkit".to_owned()],
+        ignore: vec!["InvalidDefinitionDescription".to_owned()],
+        ..strake_lint::Settings::default()
+    };
+    strake_lint::lint(source, &outside, &settings).map_err(Failure::usage)
+}
+
 /// Runs the plans and gives the images to their outputs, shown as `--progress` says.
 fn run_and_publish(
     reader: Reader,
@@ -171,7 +238,11 @@ fn run_and_publish(
     names: &[Reference],
     source: &Source,
 ) -> Result<Published, Failure> {
-    let emit = |event| reader.event(event);
+    let journal = super::explain::Journal::default();
+    let emit = |event| {
+        journal.note(&event);
+        reader.event(event);
+    };
     let run = match plans {
         [only] if !asked.index => strake_build::run(only, bench, &emit).map(|it| vec![it]),
         several => strake_build::run_all(several, bench, &emit),
@@ -184,6 +255,7 @@ fn run_and_publish(
             Publisher { built, names, bench, emit: &emit, vertex }.publish(outputs)
         });
     reader.finish();
+    journal.keep(bench);
     built
 }
 

@@ -21,6 +21,8 @@ pub(crate) enum Ask {
     Outline,
     /// The stages.
     Targets,
+    /// What BuildKit's checks find.
+    Check,
 }
 
 /// Reads `--call METHOD[,format=json|text]`; nothing for a build.
@@ -48,10 +50,9 @@ pub(crate) fn read(written: Option<&str>, check: bool) -> Result<Option<Call>, F
         "build" | "" => Ok(None),
         "outline" => Ok(Some(Call { ask: Ask::Outline, json })),
         "targets" => Ok(Some(Call { ask: Ask::Targets, json })),
-        "check" | "lint" => Err(Failure::usage("--call=check is not supported yet")
-            .hint("`strake parse FILE` finds what cannot be built")),
+        "check" | "lint" => Ok(Some(Call { ask: Ask::Check, json })),
         other => Err(Failure::usage(format!("--call={other} is not known"))
-            .hint("use build, outline or targets")),
+            .hint("use build, check, outline or targets")),
     }
 }
 
@@ -195,4 +196,49 @@ fn location((first, last): (u32, u32)) -> Value {
 
 fn base64(text: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+/// Tells what BuildKit's checks find; something is a failure.
+pub(crate) fn tell_checks(call: Call, report: &strake_lint::Report) -> Result<(), Failure> {
+    let source = &report.source;
+    let found: Vec<&strake_lint::Finding> =
+        report.findings.iter().filter(|it| it.rule.buildkit().is_some()).collect();
+    if call.json {
+        let warnings: Vec<Value> = found.iter().map(|it| warning(it, source)).collect();
+        let told = json!({ "warnings": warnings, "sources": [base64(&source.text)] });
+        say::data(&format!("{told:#}"));
+    } else if found.is_empty() {
+        say::data("Check complete, no warnings found.");
+    } else {
+        let count = if found.len() == 1 {
+            "1 warning has".to_owned()
+        } else {
+            format!("{} warnings have", found.len())
+        };
+        say::data(&format!("Check complete, {count} been found!"));
+        for it in &found {
+            let name = it.rule.buildkit().unwrap_or_default();
+            say::data(&format!("\nWARNING: {name}"));
+            let shown = strake_diag::Diagnostic::warning(it.rule.name, it.span, it.message.clone());
+            say::data(strake_diag::render(&shown, source, strake_diag::Colour::Never).trim_end());
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} checks found something", found.len()))
+        .hint("`strake rules NAME` explains one, `# check=skip=NAME` leaves one out"))
+}
+
+fn warning(it: &strake_lint::Finding, source: &Source) -> Value {
+    let (start, end) = (source.position(it.span.start), source.position(it.span.end));
+    json!({
+        "ruleName": it.rule.buildkit(),
+        "description": it.rule.summary(),
+        "detail": it.message,
+        "location": { "ranges": [{
+            "start": { "line": start.line },
+            "end": { "line": end.line.max(start.line) },
+        }] },
+    })
 }

@@ -91,3 +91,40 @@ pub(crate) struct RulesArgs {
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json", "markdown"], hide_possible_values = true)]
     pub(crate) format: String,
 }
+
+/// `strake explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Exit with 1 if a step was built again
+    #[arg(long)]
+    pub(crate) fail_on_miss: bool,
+    /// How it is written: text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"], hide_possible_values = true)]
+    pub(crate) format: String,
+    /// Where the store is.
+    #[command(flatten)]
+    pub(crate) store: crate::args::StoreArgs,
+}
+
+/// `strake context`.
+#[derive(Debug, Args)]
+pub(crate) struct ContextArgs {
+    /// The folder
+    #[arg(value_name = "CONTEXT", default_value = ".")]
+    pub(crate) context: PathBuf,
+    /// Dockerfile whose ignore file counts [default: CONTEXT/Dockerfile]
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// List every path with the line that decides
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Say of these paths whether they are sent, and why
+    #[arg(long, value_name = "PATH")]
+    pub(crate) why: Vec<String>,
+    /// Write the ignore file that is suggested to standard output
+    #[arg(long)]
+    pub(crate) suggest: bool,
+    /// How it is written: text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"], hide_possible_values = true)]
+    pub(crate) format: String,
+}

@@ -9,6 +9,7 @@ mod difference;
 mod discover;
 pub(crate) mod evidence;
 mod history;
+pub(crate) mod lsp;
 pub(crate) mod settings;
 
 use crate::{environment, failure::Failure, say};

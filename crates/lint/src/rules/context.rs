@@ -83,7 +83,10 @@ fn junk_of(context: &ContextFacts) -> Vec<(String, &'static str)> {
         }
     }
     all.extend(context.kept().filter(|it| {
-        !it.folder && !it.path.contains('/') && it.path.ends_with(".log")
+        !it.folder
+                    && it.line.is_none()
+                    && !it.path.contains('/')
+                    && it.path.ends_with(".log")
     }).map(|it| (it.path.clone(), "a log")));
     all.sort();
     all.dedup();

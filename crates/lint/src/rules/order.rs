@@ -184,7 +184,12 @@ fn no_lock(facts: &Facts<'_>, out: &mut Sink<'_>) {
             let mounted = step.mounts.iter().any(|it| it.kind == "bind");
             let lock = takes(&|name| tool.locks(name));
             let Some(copy) = takes(&|name| tool.wants(name)).filter(|_| !wide && !mounted) else { continue };
-            if lock.is_none() {
+            // These two have lockfiles only where somebody asked for them.
+            let rare = matches!(tool.name, "Gradle" | ".NET");
+            let there = facts.outside.context.as_ref().is_some_and(|context| {
+                context.files.iter().any(|it| tool.locks(name_of(&it.path)))
+            });
+            if lock.is_none() && (!rare || there) {
                 report_no_lock(facts, copy, tool, cmd, out);
             }
         }

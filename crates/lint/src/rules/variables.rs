@@ -74,11 +74,19 @@ fn undefined(facts: &Facts<'_>, out: &mut Sink<'_>) {
                 if known || !seen.insert(used.name.clone()) {
                     continue;
                 }
+                let near = near(name, facts, step.index);
+                let forgotten = facts.global(name).is_some() || AUTOMATIC.contains(&name);
+                // A base image that nobody has looked at may well set it.
+                let scratch = step.stage.is_some_and(|it| facts.image_of(it).is_none());
+                let bases_known = scratch || !facts.outside.base_env.is_empty();
+                if !bases_known && !forgotten && near.is_none() {
+                    continue;
+                }
                 let message = format!("`${name}` is not set in this stage");
                 let finding = out.at(word.span, message);
-                if facts.global(name).is_some() || AUTOMATIC.contains(&name) {
+                if forgotten {
                     finding.hint(format!("write `ARG {name}` above, in this stage"));
-                } else if let Some(near) = near(name, facts, step.index) {
+                } else if let Some(near) = near {
                     finding.hint(format!("did you mean `${near}`?"));
                 }
             }
