@@ -2,13 +2,15 @@
 
 use crate::{
     BuildError, Event, Image, ImageLayer, LayerOrigin, StepError, VertexId, Workbench,
-    foreign::Own, image::assemble, op, state::State,
+    foreign::Own, image::assemble, known::Known, op, state::State,
 };
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{Arc, Condvar, Mutex, OnceLock, PoisonError},
     thread,
 };
+use strake_cache::TempDir;
 use strake_diag::Span;
 use strake_oci::{Descriptor, History, media_type};
 use strake_plan::{Base, BaseImage, ContentId, Op, Origin, Plan, Source, Stage, StageId, Step};
@@ -50,6 +52,10 @@ pub(crate) struct Engine<'a> {
     first_error: Mutex<Option<BuildError>>,
     /// Interpreters of foreign programs, where the build had to bring its own.
     pub(crate) interpreters: OnceLock<Option<Own>>,
+    /// What was looked up in the store.
+    pub(crate) known: Known,
+    /// A layer below all others of a RUN, see [`strake_sandbox::make_places`].
+    places: OnceLock<Option<TempDir>>,
     /// First vertex of each stage.
     vertices: Vec<usize>,
 }
@@ -90,6 +96,8 @@ impl<'a> Engine<'a> {
             changed: Condvar::new(),
             first_error: Mutex::new(None),
             interpreters: OnceLock::new(),
+            known: Known::default(),
+            places: OnceLock::new(),
             vertices: vertices(plan),
         }
     }
@@ -127,6 +135,15 @@ impl<'a> Engine<'a> {
         } else {
             BuildError::Step { span, stage: stage.name.clone(), text, error: Box::new(error) }
         });
+    }
+
+    /// What RUNs have below all layers. Where it cannot be made each makes its own.
+    pub(crate) fn places(&self) -> Option<PathBuf> {
+        let make = || {
+            let dir = self.bench.store.temp_dir("places").ok()?;
+            strake_sandbox::make_places(dir.path()).ok().map(|()| dir)
+        };
+        self.places.get_or_init(make).as_ref().map(|it| it.path().to_owned())
     }
 
     /// The finished stage; waits for it.

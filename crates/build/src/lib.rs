@@ -15,6 +15,7 @@ mod finish;
 mod foreign;
 mod history;
 mod image;
+mod known;
 mod materialise;
 mod mounts;
 mod op;

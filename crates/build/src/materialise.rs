@@ -1,6 +1,6 @@
 //! Indexes and snapshots of layers, made when somebody needs them.
 
-use crate::{ImageLayer, StepError, Workbench, local_blob};
+use crate::{ImageLayer, StepError, Workbench, engine::Engine, local_blob};
 use std::{
     collections::BTreeSet, fs::File, io::BufReader, path::PathBuf, sync::Arc,
     thread::ScopedJoinHandle,
@@ -10,10 +10,12 @@ use strake_layer::{Form, Index, Tree};
 use strake_sandbox::Privilege;
 
 /// The merged view of a stack of layers.
-pub(crate) fn tree(layers: &[ImageLayer], bench: &Workbench) -> Result<Tree, StepError> {
-    let known = |it: &ImageLayer| bench.store.index(&it.diff_id);
-    let indexes: Vec<Arc<Index>> = side_by_side(layers, known, |at| index(&layers[at], bench))?;
-    Ok(Tree::stack(&indexes))
+pub(crate) fn tree(layers: &[ImageLayer], engine: &Engine<'_>) -> Result<Arc<Tree>, StepError> {
+    let bench = engine.bench;
+    engine.known.tree(layers, |others| {
+        let known = |it: &ImageLayer| bench.store.index(&it.diff_id);
+        side_by_side(others, known, |at| index(&others[at], bench))
+    })
 }
 
 /// What is known of each layer, or made of it. What is not known is made of all such layers at once:
@@ -64,18 +66,24 @@ fn index(layer: &ImageLayer, bench: &Workbench) -> Result<Arc<Index>, StepError>
 /// Overlay-ready folders of the layers, in the order of `layers`.
 pub(crate) fn snapshots(
     layers: &[ImageLayer],
-    bench: &Workbench,
+    engine: &Engine<'_>,
 ) -> Result<Vec<PathBuf>, StepError> {
-    let (_, name) = form(&bench.privilege);
-    let known = |it: &ImageLayer| Ok(bench.store.snapshot(name, &it.diff_id));
-    side_by_side(layers, known, |at| snapshot(&layers[at], &layers[..at], bench))
+    let (_, name) = form(&engine.bench.privilege);
+    let known = |it: &ImageLayer| {
+        let found = || engine.bench.store.snapshot(name, &it.diff_id);
+        Ok(engine.known.snapshot(&it.diff_id).or_else(found))
+    };
+    let paths = side_by_side(layers, known, |at| snapshot(&layers[at], &layers[..at], engine))?;
+    engine.known.keep_snapshots(layers, &paths);
+    Ok(paths)
 }
 
 fn snapshot(
     layer: &ImageLayer,
     below: &[ImageLayer],
-    bench: &Workbench,
+    engine: &Engine<'_>,
 ) -> Result<PathBuf, StepError> {
+    let bench = engine.bench;
     let (form, name) = form(&bench.privilege);
     if let Some(path) = bench.store.snapshot(name, &layer.diff_id) {
         return Ok(path);
@@ -88,7 +96,7 @@ fn snapshot(
     let dir = bench.store.temp_dir("unpack")?;
     let root = dir.path().join("root");
     fs_err::create_dir(&root)?;
-    let below = tree(below, bench)?;
+    let below = tree(below, engine)?;
     let expected = Some(layer.diff_id);
     let index = strake_layer::unpack_onto(blob, None, expected, &root, form, &below)?;
     if bench.store.index(&layer.diff_id)?.is_none() {

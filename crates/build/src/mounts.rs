@@ -175,8 +175,8 @@ fn of_stage(
     readwrite: bool,
 ) -> Result<MountSource, StepError> {
     let layers = &engine.wait(id)?.layers;
-    let lower = materialise::once(materialise::snapshots(layers, engine.bench)?);
-    let tree = materialise::tree(layers, engine.bench)?;
+    let lower = materialise::once(materialise::snapshots(layers, engine)?);
+    let tree = materialise::tree(layers, engine)?;
     let path = Path::new("/").join(source);
     let real = tree.resolve(path.as_os_str().as_encoded_bytes())?;
     let node = tree.get(&real).filter(|it| !matches!(it.entry.kind, Kind::Directory { .. }));

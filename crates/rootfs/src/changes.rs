@@ -82,8 +82,14 @@ impl Walk<'_> {
         let path = in_root(self.dir, &name);
         match look(&path, &name, &self.owners)? {
             Found::Whiteout => self.delete(name),
-            // No layer has one: what it took the place of is there again.
-            Found::Socket => self.out.sockets.push(path),
+            // No layer has one: what it took the place of is there again, but for a copied tree, from
+            // which that is gone.
+            Found::Socket => {
+                self.out.sockets.push(path);
+                if self.stamps.is_some() {
+                    self.delete(name);
+                }
+            }
             Found::Object(seen) if matches!(seen.entry.kind, Kind::Directory { .. }) => {
                 self.subdirectory(*seen, whole)?;
             }

@@ -10,8 +10,9 @@ use crate::{
 use rustix::fs::XattrFlags;
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 use strake_layer::{Change, Entry, Tree};
 use strake_sandbox::{Owner, Privilege, RootSpec};
@@ -22,8 +23,8 @@ pub struct Prepare<'a> {
     /// Unpacked layers, ready for overlayfs, topmost first.
     pub lowers: &'a [PathBuf],
     /// What they show together.
-    pub tree: &'a Tree,
-    /// An empty directory, on the file system of the lowers.
+    pub tree: &'a Arc<Tree>,
+    /// A directory on the file system of the lowers, where `upper` and `work`, or `root`, are made.
     pub dir: &'a Path,
     /// Under which the process runs.
     pub privilege: &'a Privilege,
@@ -35,7 +36,7 @@ pub struct Prepare<'a> {
 #[derive(Debug)]
 pub struct Root {
     lowers: Vec<PathBuf>,
-    tree: Tree,
+    tree: Arc<Tree>,
     privilege: Privilege,
     form: Form,
     /// Sockets that the process left, once the changes were read.
@@ -58,15 +59,17 @@ impl Root {
         };
         let form = if overlay {
             let (upper, work) = (make("upper")?, make("work")?);
+            make_own(&upper, tree)?;
             dress_root(&upper, tree, privilege)?;
             Form::Overlay { upper, work }
         } else {
             let root = make("root")?;
             let stamps = plain::materialise(lowers, tree, &root)?;
+            make_own(&root, tree)?;
             dress_root(&root, tree, privilege)?;
             Form::Plain { root, stamps }
         };
-        let (lowers, tree, privilege) = (lowers.to_vec(), tree.clone(), privilege.clone());
+        let (lowers, tree, privilege) = (lowers.to_vec(), Arc::clone(tree), privilege.clone());
         Ok(Root { lowers, tree, privilege, form, sockets: OnceLock::new() })
     }
 
@@ -123,6 +126,20 @@ impl Root {
         dress_root(&upper, &self.tree, &self.privilege)?;
         Ok(Some(upper))
     }
+}
+
+/// Makes the directories of the file systems that a container has of its own where the tree has nothing
+/// of that name. As in Docker they are the first RUN's changes.
+fn make_own(dir: &Path, tree: &Tree) -> Result<(), RootError> {
+    for name in ["dev", "proc", "sys"] {
+        if tree.get(name.as_bytes()).is_none() {
+            let path = dir.join(name);
+            fs::create_dir(&path).context("create", &path)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+                .context("change the mode of", &path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives the topmost directory what the merged root has: in an overlay it is the one that shows.

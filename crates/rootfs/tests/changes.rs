@@ -131,7 +131,7 @@ impl Trial {
     }
 
     fn on_scratch(&self) {
-        let stack = Stack { lowers: Vec::new(), tree: Tree::default() };
+        let stack = Stack { lowers: Vec::new(), tree: Arc::default() };
         let root = self.prepare(&stack, "scratch");
         let seen = self.inside(&root, |at| {
             fs::create_dir(at.join("a")).unwrap();
@@ -139,14 +139,16 @@ impl Trial {
         });
         let changes = root.changes(&[]).unwrap();
         let text: Vec<String> = changes.iter().map(line).collect();
-        assert_eq!(text, ["755 0:0 dir a", "644 0:0 file(1) a/b"]);
+        // What Docker makes for its own file systems stays.
+        let own = ["755 0:0 dir dev", "755 0:0 dir proc", "755 0:0 dir sys"];
+        assert_eq!(text, [&["755 0:0 dir a", "644 0:0 file(1) a/b"], &own[..]].concat());
         self.comes_out_the_same(&stack, &changes, &seen);
     }
 
     /// Unpacked once more, the layers show what the process saw at its end.
     fn comes_out_the_same(&self, stack: &Stack, changes: &[Change], seen: &Listing) {
         let (index, _) = self.layer(changes, &stack.tree);
-        let mut tree = stack.tree.clone();
+        let mut tree = Tree::clone(&stack.tree);
         tree.push(&index, 9);
         let mut listing: Listing = BTreeMap::new();
         for node in tree.walk(b"").filter(|it| !it.entry.path.is_empty()) {
@@ -282,6 +284,7 @@ impl Trial {
             directory("d/stays", 0o750, (7, 8)),
             file("d/stays/one", "1", 0o644, (0, 0)),
             file("d/stays/two", "2", 0o644, (0, 0)),
+            directory("dev", 0o755, (0, 0)),
             directory("gone-dir", 0o755, (0, 0)),
             file("gone-dir/inner", "x", 0o644, (0, 0)),
             file("gone-file", "x", 0o644, (0, 0)),
@@ -300,10 +303,12 @@ impl Trial {
                 (0, 0),
                 Body::Empty,
             ),
+            directory("proc", 0o755, (0, 0)),
             directory("redone", 0o755, (0, 0)),
             file("redone/changed", "old", 0o644, (0, 0)),
             file("redone/dropped", "old", 0o644, (0, 0)),
             file("redone/same", "same", 0o644, (0, 0)),
+            directory("sys", 0o755, (0, 0)),
             directory("to-file", 0o755, (0, 0)),
             file("to-file/inner", "x", 0o644, (0, 0)),
             file("to-dir", "x", 0o644, (0, 0)),
@@ -318,7 +323,7 @@ impl Trial {
         let (first, low) = self.layer(&base, &Tree::default());
         let below = Tree::stack(&[Arc::new(first.clone())]);
         let (second, high) = self.layer(&upper, &below);
-        let tree = Tree::stack(&[Arc::new(first), Arc::new(second)]);
+        let tree = Arc::new(Tree::stack(&[Arc::new(first), Arc::new(second)]));
         Stack { lowers: vec![high, low], tree }
     }
 
@@ -427,7 +432,7 @@ type Listing = BTreeMap<Vec<u8>, String>;
 
 struct Stack {
     lowers: Vec<PathBuf>,
-    tree: Tree,
+    tree: Arc<Tree>,
 }
 
 fn line(change: &Change) -> String {

@@ -94,8 +94,7 @@ pub use binfmt::{Interpreter, Interpreters};
 pub use enter::{EnterError, EnterOptions, Privilege, enter};
 pub use facts::{Advice, Cgroup, Facts, advice};
 pub use identity::record::{NODE_ATTRIBUTE, OWNER_ATTRIBUTE};
-pub use init::maybe_init;
-pub use init::{INSECURE_DEVICES, ULIMITS};
+pub use init::{INSECURE_DEVICES, ULIMITS, make_places, maybe_init};
 pub use overlay::overlay_works;
 pub use run::{CancelToken, ExitStatus, Finished, Output, Owner, RunError, run};
 pub use spec::{

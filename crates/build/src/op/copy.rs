@@ -8,7 +8,7 @@ use crate::{
     materialise, mounts,
     state::State,
 };
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 use strake_context::Context;
 use strake_layer::Tree;
 use strake_plan::{CopyOp, CopySource, Source};
@@ -35,7 +35,7 @@ impl<'a> Prepared<'a> {
             Source::Named(name) => of_context(name, engine.bench.named.get(name))?,
             Source::Stage(id) => {
                 let state = engine.wait(*id)?;
-                let tree = materialise::tree(&state.layers, engine.bench)?;
+                let tree = materialise::tree(&state.layers, engine)?;
                 layers.clone_from(&state.layers);
                 copy::select(op, &SourceTree::Stage(&tree), &fetched)?
             }
@@ -54,9 +54,9 @@ impl<'a> Prepared<'a> {
         earlier: Option<&strake_cache::EarlierLayer>,
     ) -> Result<Made, StepError> {
         let below = if self.op.link {
-            Tree::stack(&[])
+            Arc::new(Tree::stack(&[]))
         } else {
-            materialise::tree(&state.layers, engine.bench)?
+            materialise::tree(&state.layers, engine)?
         };
         // What has no time of its own keeps the one it had, so that what does not change stays the
         // same to the last bit. Within a layer's identity such times are "now" anyway.
@@ -78,7 +78,7 @@ impl<'a> Prepared<'a> {
         };
         let scratch = engine.bench.store.temp_dir("copy")?;
         let folders = if self.selection.reads_layers() {
-            materialise::snapshots(&self.layers, engine.bench)?
+            materialise::snapshots(&self.layers, engine)?
         } else {
             Vec::new()
         };
@@ -116,7 +116,7 @@ impl<'a> Prepared<'a> {
         if let Some(numbers) = strake_rootfs::numeric_owner(written) {
             return Ok(numbers);
         }
-        let tree = materialise::tree(names, engine.bench)?;
+        let tree = materialise::tree(names, engine)?;
         let (passwd, group) = mounts::user_files(&tree);
         Ok(strake_rootfs::lookup_chown(passwd, group, written)?)
     }

@@ -12,7 +12,7 @@ use crate::{
 use std::path::PathBuf;
 use strake_cache::{EarlierLayer, LayerRecord, StepResult, explain};
 use strake_layer::{Change, PackOptions, Previous};
-use strake_oci::DiffId;
+use strake_oci::{DiffId, Digest};
 use strake_plan::{ContentId, KeyRecord, Op, step_key};
 
 /// What a step made, before it is a layer.
@@ -179,6 +179,13 @@ fn store(
 ) -> Result<ImageLayer, StepError> {
     let bench = engine.bench;
     let Made { changes, snapshot, guard, window } = made;
+    // A step that changed nothing has the one layer that holds nothing.
+    if changes.is_empty()
+        && let Some(layer) = stored(engine, DiffId(Digest::of(&[0; 1024])))
+    {
+        keep(engine, state, layer.diff_id, guard);
+        return Ok(layer);
+    }
     let dir = bench.store.temp_dir("pack")?;
     if changes.len() > MANY {
         // What the changes were made from is gone: packing is not to take its place besides.

@@ -69,8 +69,8 @@ pub(super) fn run(
         (engine.emit)(Event::Output { vertex: at.vertex, stderr: true, bytes });
     }
     // Unpacking makes the indexes that the tree is read from.
-    let lowers = materialise::once(materialise::snapshots(&state.layers, bench)?);
-    let tree = materialise::tree(&state.layers, bench)?;
+    let lowers = materialise::once(materialise::snapshots(&state.layers, engine)?);
+    let tree = materialise::tree(&state.layers, engine)?;
     interpreted(engine, &at.stage.platform, &tree)?;
     let (passwd, group) = mounts::user_files(&tree);
     let user = strake_rootfs::lookup_user(passwd, group, &op.user)?;
@@ -95,7 +95,8 @@ pub(super) fn run(
     fs_err::create_dir(&scratch)?;
     let began = file_clock(&scratch)?.min((bench.clock)());
     let given = Given { op, user: &user, mounted: &mounted, devices: &devices, scratch };
-    let spec = spec(engine, given, root.spec(), special_owners(&tree, &bench.privilege));
+    let on_places = with_places(engine, root.spec(), &tree);
+    let spec = spec(engine, given, on_places, special_owners(&tree, &bench.privilege));
     let owners = process(engine, at, &spec).map_err(|error| {
         let attempt = Attempt {
             program: op.argv.first().map_or("", String::as_str),
@@ -120,6 +121,19 @@ pub(super) fn run(
 fn file_clock(made: &std::path::Path) -> std::io::Result<i64> {
     use std::os::unix::fs::MetadataExt;
     Ok(fs_err::metadata(made)?.mtime())
+}
+
+/// Most images have no files of their own where a RUN's `/etc/hosts` and `/etc/resolv.conf` go.
+fn with_places(engine: &Engine<'_>, mut root: RootSpec, tree: &Tree) -> RootSpec {
+    let has = |path: &[u8]| tree.get(path).is_some();
+    let etc = tree.get(b"etc").is_some_and(|it| matches!(it.entry.kind, Kind::Directory { .. }));
+    if let RootSpec::Overlay { lower, .. } = &mut root
+        && etc
+        && !(has(b"etc/hosts") && has(b"etc/resolv.conf"))
+    {
+        lower.extend(engine.places());
+    }
+    root
 }
 
 /// Whether `--allow` grants what the RUN asks for.

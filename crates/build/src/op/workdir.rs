@@ -14,7 +14,7 @@ use strake_plan::WorkdirOp;
 
 pub(super) fn run(engine: &Engine<'_>, op: &WorkdirOp, state: &State) -> Result<Made, StepError> {
     let now = (engine.bench.clock)();
-    let tree = materialise::tree(&state.layers, engine.bench)?;
+    let tree = materialise::tree(&state.layers, engine)?;
     let owner = owner(&tree, &op.user)?;
     let changes = missing_directories(&tree, &op.path, owner, now)?;
     Ok(Made { changes, snapshot: None, guard: None, window: (now, now) })

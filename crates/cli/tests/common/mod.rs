@@ -229,7 +229,7 @@ impl Ended {
 
 /// A root file system: busybox with all its applets, two users.
 fn rootfs(root: &Path) {
-    for dir in ["bin", "etc", "home/app", "root", "tmp", "var"] {
+    for dir in ["bin", "dev", "etc", "home/app", "proc", "root", "sys", "tmp", "var"] {
         fs::create_dir_all(root.join(dir)).unwrap();
     }
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();

@@ -14,6 +14,7 @@ pub(crate) mod stubs;
 mod tree;
 
 pub use child::ULIMITS;
+pub use root::make_places;
 pub use tree::INSECURE_DEVICES;
 
 /// Under which name (argument zero) the program is the outer process of a sandbox.

@@ -31,23 +31,22 @@ struct Changes {
 impl Root {
     /// Mounts the tree and makes the places.
     ///
-    /// An overlay gets one more layer at the very bottom that holds all places: what a layer above
-    /// has is seen instead, and the upper directory never learns of it. Only what that cannot
-    /// provide (below a symlink, or where a layer hides the bottom) is made and removed again.
+    /// An overlay gets one more layer at the very bottom that holds the places that no layer has: the
+    /// upper directory never learns of them. Only what that cannot provide (below a symlink, or where
+    /// a layer hides the bottom) is made and removed again.
     pub(super) fn prepare(spec: &RunSpec) -> Result<Self, Failure> {
-        let scratch = spec.tmp.join("sandbox");
-        fs::create_dir_all(&scratch).step(|| format!("create {}", scratch.display()))?;
+        let scratch = spec.tmp.clone();
         let places = places(spec);
         let (mount, overlay) = match &spec.root {
             RootSpec::Plain(path) => {
                 (clone_of_host(path).step(|| format!("mount {}", path.display()))?, None)
             }
             RootSpec::Overlay { lower, upper, work } => {
-                let bottom = bottom_layer(&scratch, &places)
-                    .step(|| format!("create places in {}", scratch.display()))?;
                 let lent = lent(lower, upper, &places);
+                let bottom = bottom_layer(&scratch, lower, &places)
+                    .step(|| format!("create places in {}", scratch.display()))?;
                 let mut lower = lower.clone();
-                lower.push(bottom);
+                lower.extend(bottom);
                 let layers = overlay::Layers { lower: &lower, upper, work };
                 let mount = overlay::mount(&layers)
                     .step(|| format!("overlay mount on {}", upper.display()))?;
@@ -94,7 +93,9 @@ impl Root {
             let _late = fs::remove_dir_all(work.join("work"));
             let _late = fs::remove_dir_all(work.join("index"));
         }
-        let _late = fs::remove_dir_all(scratch);
+        for made in fs::read_dir(scratch).into_iter().flatten().flatten() {
+            let _late = fs::remove_dir_all(made.path());
+        }
     }
 }
 
@@ -114,7 +115,7 @@ fn make_cwd(root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Failure> {
 /// Where something will be mounted, and what must be there.
 fn places(spec: &RunSpec) -> Vec<(PathBuf, Kind)> {
     let mut places: Vec<(PathBuf, Kind)> =
-        ["/proc", "/dev", "/sys"].map(|path| (PathBuf::from(path), Kind::Directory)).to_vec();
+        OWN.map(|path| (PathBuf::from(path), Kind::Directory)).to_vec();
     places.push((PathBuf::from("/etc/hosts"), Kind::File));
     if spec.network != Network::None || !spec.resolv_conf.is_empty() {
         places.push((PathBuf::from("/etc/resolv.conf"), Kind::File));
@@ -140,7 +141,23 @@ fn places(spec: &RunSpec) -> Vec<(PathBuf, Kind)> {
 
 /// Returns whether a target lies in one of the container's own file systems.
 pub(super) fn is_covered(target: &Path) -> bool {
-    ["/proc", "/dev", "/sys"].iter().any(|own| target.starts_with(own) && target != Path::new(own))
+    OWN.iter().any(|own| target.starts_with(own) && target != Path::new(own))
+}
+
+/// Where the container has file systems of its own.
+const OWN: [&str; 3] = ["/dev", "/proc", "/sys"];
+
+/// Makes the places that every run needs and few trees have, in an empty directory. A caller that
+/// has many runs may put it below all other layers of each, which then make none of their own.
+///
+/// It is for trees that have an `/etc`: it would show there otherwise.
+pub fn make_places(dir: &Path) -> std::io::Result<()> {
+    let etc = dir.join("etc");
+    fs::create_dir(&etc)?;
+    for name in ["hosts", "resolv.conf"] {
+        fs::File::create_new(etc.join(name))?;
+    }
+    Ok(())
 }
 
 /// Where in the upper directory the places appear if the run changes something about them. Empty
@@ -160,11 +177,20 @@ fn lent(lower: &[PathBuf], upper: &Path, places: &[(PathBuf, Kind)]) -> Vec<Path
     lent
 }
 
-fn bottom_layer(scratch: &Path, places: &[(PathBuf, Kind)]) -> std::io::Result<PathBuf> {
-    let bottom = scratch.join("places");
-    fs::create_dir(&bottom)?;
+fn bottom_layer(
+    scratch: &Path,
+    lower: &[PathBuf],
+    places: &[(PathBuf, Kind)],
+) -> std::io::Result<Option<PathBuf>> {
+    let mut made = None;
     for (path, kind) in places {
-        let place = bottom.join(path.strip_prefix("/").unwrap_or(path));
+        let path = path.strip_prefix("/").unwrap_or(path);
+        if lower.iter().any(|it| it.join(path).symlink_metadata().is_ok()) {
+            continue;
+        }
+        let bottom = scratch.join("places");
+        fs::create_dir_all(&bottom)?;
+        let place = bottom.join(path);
         // Two mounts may disagree about a place: the tree decides, or the error comes with the mount.
         let _other = match kind {
             Kind::Directory => fs::create_dir_all(&place),
@@ -173,6 +199,13 @@ fn bottom_layer(scratch: &Path, places: &[(PathBuf, Kind)]) -> std::io::Result<P
                 .map_or(Ok(()), fs::create_dir_all)
                 .and_then(|()| fs::File::create_new(&place).map(drop)),
         };
+        made = Some(bottom);
     }
-    Ok(bottom)
+    // An overlay has a layer below the upper one.
+    if lower.is_empty() && made.is_none() {
+        let bottom = scratch.join("places");
+        fs::create_dir_all(&bottom)?;
+        made = Some(bottom);
+    }
+    Ok(made)
 }
