@@ -86,9 +86,10 @@ fn report_wide(
 }
 
 /// Whether nothing between two steps of a stage makes a difference when the second moves up.
-fn may_pass(facts: &Facts<'_>, upper: &Step<'_>, lower: &Step<'_>) -> bool {
+fn may_pass(facts: &Facts<'_>, upper: &Step<'_>, lower: &Step<'_>, workdir: bool) -> bool {
     facts.steps[upper.index + 1..lower.index].iter().all(|it| {
-        matches!(
+        workdir && matches!(it.instruction, Some(Instruction::Workdir(_)))
+            || matches!(
             it.instruction,
             Some(Instruction::Label(_) | Instruction::Expose(_) | Instruction::Cmd(_)
                 | Instruction::Entrypoint(_) | Instruction::Volume(_) | Instruction::Stopsignal(_)
@@ -99,7 +100,7 @@ fn may_pass(facts: &Facts<'_>, upper: &Step<'_>, lower: &Step<'_>) -> bool {
 
 fn move_system(facts: &Facts<'_>, copy: &Step<'_>, run: &Step<'_>, finding: &mut Finding) {
     let plain = run.script.commands.iter().all(is_self_contained) && !run.script.commands.is_empty();
-    if !plain || !may_pass(facts, copy, run) {
+    if !plain || !may_pass(facts, copy, run, true) {
         return;
     }
     finding.fix(moved_up(facts, copy, run, "move the RUN above the COPY", String::new()));
@@ -131,7 +132,7 @@ fn split_copy(
     let whole = transfer.files.sources.len() == 1
         && matches!(transfer.files.sources[0].text.as_str(), "." | "./");
     let alone = run.script.commands.iter().all(|it| install(it).is_some() || harmless(it));
-    if !whole || !alone || !may_pass(facts, copy, run) || run.onbuild || copy.onbuild {
+    if !whole || !alone || !may_pass(facts, copy, run, false) || run.onbuild || copy.onbuild {
         return;
     }
     let top = |it: &&crate::ContextFile| {

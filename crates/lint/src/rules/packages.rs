@@ -117,7 +117,9 @@ fn apt_lists(facts: &Facts<'_>, out: &mut Sink<'_>) {
             let message = "the package lists stay in this layer";
             let finding = out.at(update.span, message);
             finding.hint(format!("end the RUN with `&& rm -rf {LISTS}/*`, or mount a cache there"));
-            if let Some(fix) = append(step, &format!(" && rm -rf {LISTS}/*")) {
+            // Without an install here, one below still reads the lists.
+            let installs = commands.iter().any(|it| it.is(&["apt-get", "apt"]) && it.has("install"));
+            if installs && let Some(fix) = append(step, &format!(" && rm -rf {LISTS}/*")) {
                 finding.fix(fix);
             }
         }
