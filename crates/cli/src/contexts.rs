@@ -9,6 +9,7 @@ use crate::{
     build_arguments, epoch,
     failure::{Failure, chain},
     inputs::{self, Named},
+    place::{Elsewhere, Place, place},
     say,
 };
 use std::{
@@ -136,51 +137,6 @@ pub(crate) fn gather(
     let names = named.keys().map(String::as_str).chain(["context"]);
     let times = names.map(|it| (it.to_owned(), known.get(it).copied())).collect();
     Ok(Contexts { text, main, is_local, named: folders, times, _folders: kept })
-}
-
-/// Where a main context is.
-enum Place<'a> {
-    Folder(&'a Path),
-    Elsewhere(Elsewhere<'a>),
-}
-
-/// Where a context is that is put into a folder for the build.
-enum Elsewhere<'a> {
-    StandardInput,
-    /// An archive on this machine.
-    Archive(&'a Path),
-    Repository(GitSource),
-    /// An archive or a Dockerfile of a web server.
-    Url(&'a str),
-}
-
-fn place(context: &str) -> Result<Place<'_>, Failure> {
-    let path = Path::new(context);
-    if context == "-" {
-        return Ok(Place::Elsewhere(Elsewhere::StandardInput));
-    }
-    if path.is_dir() {
-        return Ok(Place::Folder(path));
-    }
-    if path.is_file() {
-        if is_archive_file(fs_err::File::open(path)?)? {
-            return Ok(Place::Elsewhere(Elsewhere::Archive(path)));
-        }
-        let message = format!("context `{context}` is a file, and not an archive");
-        return Err(Failure::usage(message)
-            .hint("give the folder that COPY reads, and name a Dockerfile with -f FILE"));
-    }
-    if let Some(source) = inputs::repository(context)? {
-        return Ok(Place::Elsewhere(Elsewhere::Repository(source)));
-    }
-    if inputs::is_url(context) {
-        return Ok(Place::Elsewhere(Elsewhere::Url(context)));
-    }
-    let message = match context.split_once("://") {
-        Some((scheme, _)) => format!("context `{context}`: strake cannot fetch {scheme}://"),
-        None => format!("context `{context}`: there is no such folder"),
-    };
-    Err(Failure::usage(message).hint("give a folder, an archive, `-`, http(s):// or a Git address"))
 }
 
 impl Gathering<'_> {

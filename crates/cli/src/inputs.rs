@@ -98,7 +98,8 @@ fn named_context(source: &str) -> Result<Named, Failure> {
         return Err(Failure::usage(format!("--build-context: strake cannot fetch {scheme}://"))
             .hint("use a folder, docker-image://, oci-layout://, http(s):// or a Git address"));
     }
-    Err(Failure::usage(format!("--build-context: there is no folder `{source}`"))
+    let what = if folder.exists() { "is no folder" } else { "is not there" };
+    Err(Failure::usage(format!("--build-context: `{source}` {what}"))
         .hint("an image is written docker-image://REF, a layout oci-layout://DIR[:TAG]"))
 }
 

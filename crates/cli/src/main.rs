@@ -23,6 +23,7 @@ mod linting;
 mod names;
 mod origin;
 mod output;
+mod place;
 mod planning;
 mod platforms;
 mod prepared;
