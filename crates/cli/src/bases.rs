@@ -1,15 +1,12 @@
 //! Finds the base images that a plan asks for.
 
-use crate::{failure::Failure, inputs::Named};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use crate::{failure::Failure, inputs::Named, origin};
+use std::collections::BTreeMap;
 use strake_cache::Store;
 use strake_dockerfile::Wanted;
-use strake_oci::{ImageConfig, Index, Manifest, Platform, Raw, Reference, media_type};
+use strake_oci::{ImageConfig, Platform, Raw, Reference, media_type};
 use strake_plan::{BaseImage, Origin};
-use strake_registry::{Client, Layout};
+use strake_registry::{Client, Error, Layout};
 
 /// Where base images may be.
 pub(crate) struct Bases<'a> {
@@ -105,12 +102,11 @@ impl Bases<'_> {
         platform: &Platform,
     ) -> Result<Option<BaseImage>, Failure> {
         let Some(digest) = self.store.image(&reference.to_string()) else { return Ok(None) };
-        let Some(path) = self.store.blob(&digest) else { return Ok(None) };
-        let path = match self.of_index(&path, platform)? {
-            Some(chosen) => chosen,
-            None => return Ok(None),
+        let manifest = match origin::in_store(name, digest, platform, self.store) {
+            Ok(found) => found.manifest,
+            Err(Error::PlatformMissing { .. } | Error::Incomplete { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
         };
-        let manifest: Raw<Manifest> = parse(name, "manifest", fs_err::read(path)?)?;
         let Some(path) = self.store.blob(&manifest.value.config.digest) else { return Ok(None) };
         let config: Raw<ImageConfig> = parse(name, "config", fs_err::read(path)?)?;
         let whole = manifest.value.layers.iter().all(|it| self.store.blob(&it.digest).is_some());
@@ -118,21 +114,6 @@ impl Bases<'_> {
             return Ok(None);
         }
         Ok(Some(BaseImage { written: name.to_owned(), origin: Origin::Store, manifest, config }))
-    }
-}
-
-impl Bases<'_> {
-    /// The document itself where it is a manifest, else the manifest for the platform, if the index
-    /// that it is lists one.
-    fn of_index(&self, document: &Path, platform: &Platform) -> Result<Option<PathBuf>, Failure> {
-        let bytes = fs_err::read(document)?;
-        let Ok(index) = Raw::<Index>::parse(bytes) else { return Ok(Some(document.to_owned())) };
-        let listed = strake_registry::select(&index.value, platform).ok();
-        let chosen = listed.and_then(|it| self.store.blob(&it.digest));
-        match chosen {
-            Some(chosen) if chosen != document => self.of_index(&chosen, platform),
-            _ => Ok(None),
-        }
     }
 }
 

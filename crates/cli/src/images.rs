@@ -3,6 +3,7 @@
 use crate::{
     environment,
     failure::{Failure, chain},
+    origin,
 };
 use rayon::prelude::*;
 use std::{
@@ -13,7 +14,7 @@ use std::{
 use strake_cache::Store;
 use strake_diff::Image;
 use strake_layer::{DigestReader, Index, read_index};
-use strake_oci::{DiffId, Digest, ImageConfig, Manifest, Platform, Raw, Reference};
+use strake_oci::{DiffId, Digest, ImageConfig, Manifest, Platform, Reference};
 use strake_registry::{Client, DockerArchive, Error, Layout};
 
 /// Where images may be.
@@ -68,7 +69,7 @@ impl Images<'_> {
 
     fn by_name(&self, reference: &Reference) -> Result<Image, Failure> {
         let store = Store::open(self.store)?;
-        if let Some(image) = in_store(&store, reference)? {
+        if let Some(image) = in_store(&store, reference, self.platform)? {
             return Ok(image);
         }
         let found = self.client.resolve(reference, self.platform)?;
@@ -89,20 +90,22 @@ impl Images<'_> {
     }
 }
 
-fn in_store(store: &Store, reference: &Reference) -> Result<Option<Image>, Failure> {
-    let Some(path) = store.image(&reference.to_string()).and_then(|it| store.blob(&it)) else {
-        return Ok(None);
+/// The image for the platform where an index has the name.
+fn in_store(
+    store: &Store,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<Option<Image>, Failure> {
+    let Some(name) = store.image(&reference.to_string()) else { return Ok(None) };
+    let manifest = origin::in_store("the store", name, platform, store)?.manifest.value;
+    let path = |digest: &Digest| {
+        let missing = || Failure::new(format!("the store has no blob {digest}"));
+        store.blob(digest).ok_or_else(missing)
     };
     let broken = |error: serde_json::Error| Failure::new(format!("cannot be read: {error}"));
-    let manifest: Raw<Manifest> = Raw::parse(fs_err::read(path)?).map_err(broken)?;
-    let missing = |digest: &Digest| Failure::new(format!("the store has no blob {digest}"));
-    let digest = &manifest.value.config.digest;
-    let path = store.blob(digest).ok_or_else(|| missing(digest))?;
-    let config: ImageConfig = serde_json::from_slice(&fs_err::read(path)?).map_err(broken)?;
-    let layers = checked(&manifest.value, &config, &|digest| {
-        let path = store.blob(digest).ok_or_else(|| missing(digest))?;
-        Ok(Box::new(fs_err::File::open(path)?))
-    })?;
+    let bytes = fs_err::read(path(&manifest.config.digest)?)?;
+    let config: ImageConfig = serde_json::from_slice(&bytes).map_err(broken)?;
+    let layers = checked(&manifest, &config, &|it| Ok(Box::new(fs_err::File::open(path(it)?)?)))?;
     Ok(Some(Image { config, layers }))
 }
 

@@ -125,18 +125,19 @@ fn layout(path: &Path, what: Option<String>) -> Result<Origin, Failure> {
     }
 }
 
-fn in_store(
+/// The image for the platform, of an image or an index in the store.
+pub(crate) fn in_store(
     place: &str,
     digest: Digest,
     platform: &Platform,
     store: &Store,
-) -> Result<Resolved, Failure> {
+) -> Result<Resolved, Error> {
     let mut read = |digest: &Digest| {
         let path = store.blob(digest).ok_or(Error::Incomplete { digest: *digest })?;
         let what = digest.to_string();
         fs_err::read(path).map_err(|source| Error::Read { what, source })
     };
-    Ok(strake_registry::resolve_with(place, digest, platform, &mut read)?)
+    strake_registry::resolve_with(place, digest, platform, &mut read)
 }
 
 fn document(store: &Store, digest: &Digest) -> Result<Vec<u8>, Failure> {

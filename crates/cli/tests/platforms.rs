@@ -123,6 +123,9 @@ fn an_image_of_the_store_is_a_base_for_each_of_its_platforms() {
     let lab = Lab::new();
     lab.write("context/Dockerfile", TEXT);
     lab.build(&["--platform=linux/amd64,linux/arm64", "-t", "multi:1"]).ok();
+    for platform in ["linux/amd64", "linux/arm64"] {
+        lab.strake(&["diff", "--platform", platform, "multi:1", "multi:1"]).ok();
+    }
     lab.write("context/Dockerfile", "FROM multi:1\nCOPY --from=multi:1 /platform /copy\n");
     let (manifest, _) = lab.image(&["--platform=linux/arm64"]);
     let config = lab.config(&manifest);
