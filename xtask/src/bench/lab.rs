@@ -22,12 +22,10 @@ impl Registry {
     /// Takes everything out of it.
     pub(super) fn clear(&self) -> Result<(), String> {
         let data = self.folder.join("data");
-        let entries = fs::read_dir(&data).map_err(|error| error.to_string())?;
-        for entry in entries {
-            let path = entry.map_err(|error| error.to_string())?.path();
-            fs::remove_dir_all(path).map_err(|error| error.to_string())?;
+        match fs::remove_dir_all(&data) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -43,10 +43,12 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Runs one command to its end.
+    /// Runs one command to its end. What was written before goes to disk first, for else it would be
+    /// waited for by whoever comes next.
     pub(super) fn run(&self, words: &[&str], env: &[(&str, &str)]) -> Result<Cost, String> {
         let failed = |error: std::io::Error| format!("{}: {error}", words.join(" "));
         let log = fs::File::create(&self.log).map_err(failed)?;
+        Command::new("sync").status().map_err(failed)?;
         let began = Instant::now();
         let status = Command::new("time")
             .args(["-f", "%U %S %M", "-o"])

@@ -1,7 +1,7 @@
 //! The table of medians and ratios, and the plots.
 
 use super::{
-    Cell, goals,
+    Cell, Cost, goals,
     lab::CLIENT,
     plot,
     round::Bench,
@@ -76,21 +76,26 @@ fn table(workload: &Workload, cells: &[&Cell]) -> String {
     put(
         &mut text,
         format_args!(
-            "\n| {unit} | task | tool | seconds | processor seconds | MB | ratio |\n\
-             |---|---|---|---|---|---|---|\n"
+            "\n| {unit} | task | tool | seconds | ratio | processor seconds | ratio | MB |\n\
+             |---|---|---|---|---|---|---|---|\n"
         ),
     );
     for cell in cells {
         let Cell { size, task, tool, cost, .. } = cell;
         let same = |it: &&&Cell| (it.size, it.task, it.tool) == (*size, *task, "strake");
         let ours = cells.iter().find(same).filter(|_| *tool != "strake");
-        let ratio = ours.map_or(String::new(), |it| format!("{:.1}", cost.wall / it.cost.wall));
+        let ratio = |part: fn(&Cost) -> f64| {
+            let ratio = ours.map(|it| part(cost) / part(&it.cost)).filter(|it| it.is_finite());
+            ratio.map_or(String::new(), |it| format!("{it:.1}"))
+        };
         put(
             &mut text,
             format_args!(
-                "| {size} | {task} | {tool} | {:.3} | {} | {} | {ratio} |\n",
+                "| {size} | {task} | {tool} | {:.3} | {} | {} | {} | {} |\n",
                 cost.wall,
+                ratio(|it| it.wall),
                 known(cost.processor, 2),
+                ratio(|it| it.processor),
                 known(cost.memory, 0)
             ),
         );
