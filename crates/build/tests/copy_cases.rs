@@ -104,11 +104,13 @@ impl Case {
             let context = Context::open(&root, Some(&ignore)).unwrap();
             let selection = select(&self.op, &SourceTree::Context(&context), &[])?;
             assert!(!selection.reads_layers());
-            return changes(&self.op, selection, &below, self.owner, NOW, scratch, &[]);
+            let placed = changes(&self.op, selection, &below, self.owner, NOW, scratch, &[]);
+            return placed.map(|it| it.changes);
         }
         let stage = tree(self.section("stage"), Some(&root));
         let selection = select(&self.op, &SourceTree::Stage(&stage), &[])?;
-        changes(&self.op, selection, &below, self.owner, NOW, scratch, &[root])
+        let placed = changes(&self.op, selection, &below, self.owner, NOW, scratch, &[root]);
+        placed.map(|it| it.changes)
     }
 }
 

@@ -17,4 +17,4 @@ mod users;
 pub use copy::{copy_tree, set_mode, set_owner};
 pub use error::RootError;
 pub use root::{Prepare, Root};
-pub use users::{UserError, UserInfo, lookup_chown, lookup_user, numeric_owner};
+pub use users::{Owner, UserError, UserInfo, lookup_chown, lookup_user, numeric_owner};

@@ -78,34 +78,61 @@ pub fn lookup_user(passwd: &[u8], group: &[u8], spec: &str) -> Result<UserInfo, 
     Ok(UserInfo { uid, gid, groups, home, name })
 }
 
-/// Looks up what `--chown` says. A user given by number has the same number as group unless another
-/// is given; one given by name has its group from passwd.
-pub fn lookup_chown(passwd: &[u8], group: &[u8], spec: &str) -> Result<(u32, u32), UserError> {
-    let (user, wanted) = spec.split_once(':').unwrap_or((spec, ""));
-    let (uid, gid) = match (user, id(user)?) {
-        ("", _) => (0, 0),
+/// Whose the files of a COPY with `--chown` are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Names that the image lacks. As with BuildKit, root stands in for a user, and for a group the
+    /// user's own.
+    pub unknown: Vec<UserError>,
+}
+
+/// Looks up what `--chown` says, or USER for the directories of WORKDIR. A user given by number has
+/// the same number as group unless another is given; one given by name has its group from passwd.
+/// `root` is 0 without a look, nothing behind a colon is 0.
+pub fn lookup_chown(passwd: &[u8], group: &[u8], spec: &str) -> Result<Owner, UserError> {
+    let (user, wanted) = match spec.split_once(':') {
+        Some((user, wanted)) => (user, Some(wanted)),
+        None => (spec, None),
+    };
+    let mut unknown = Vec::new();
+    let (uid, primary) = match (user, id(user)?) {
+        ("" | "root", _) => (0, 0),
         (_, Some(uid)) => (uid, uid),
-        (name, None) => users(passwd)
-            .find(|it| it.name == name.as_bytes())
-            .map(|it| (it.uid, it.gid))
-            .ok_or_else(|| UserError::UnknownUser { name: name.to_owned() })?,
+        (name, None) => {
+            let found = users(passwd).find(|it| it.name == name.as_bytes());
+            found.map(|it| (it.uid, it.gid)).unwrap_or_else(|| {
+                unknown.push(UserError::UnknownUser { name: name.to_owned() });
+                (0, 0)
+            })
+        }
     };
-    let gid = match (wanted, id(wanted)?) {
-        ("", _) => gid,
+    let gid = match (wanted, id(wanted.unwrap_or_default())?) {
+        (None, _) => primary,
+        (Some("" | "root"), _) => 0,
         (_, Some(gid)) => gid,
-        (name, None) => groups(group)
-            .find(|it| it.name == name.as_bytes())
-            .map(|it| it.gid)
-            .ok_or_else(|| UserError::UnknownGroup { name: name.to_owned() })?,
+        (Some(name), None) => {
+            let found = groups(group).find(|it| it.name == name.as_bytes());
+            found.map(|it| it.gid).unwrap_or_else(|| {
+                unknown.push(UserError::UnknownGroup { name: name.to_owned() });
+                primary
+            })
+        }
     };
-    Ok((uid, gid))
+    Ok(Owner { uid, gid, unknown })
 }
 
 /// What `--chown` says, if it needs no files to know.
 pub fn numeric_owner(spec: &str) -> Option<(u32, u32)> {
     let (user, group) = spec.split_once(':').unwrap_or((spec, ""));
-    let is_number = |it: &str| it.is_empty() || number(it).is_some();
-    if is_number(user) && is_number(group) { lookup_chown(b"", b"", spec).ok() } else { None }
+    let is_number = |it: &str| it.is_empty() || it == "root" || number(it).is_some();
+    if !is_number(user) || !is_number(group) {
+        return None;
+    }
+    lookup_chown(b"", b"", spec).ok().map(|it| (it.uid, it.gid))
 }
 
 /// HOME is looked up by number, also for a USER given by name: so does runc.
@@ -192,7 +219,7 @@ fn numeric_field(line: &[u8], at: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{UserError, lookup_chown, lookup_user, numeric_owner};
+    use super::{Owner, UserError, lookup_chown, lookup_user, numeric_owner};
 
     const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\n\
         daemon:x:1:1::/usr/sbin:/bin/false\n\
@@ -261,15 +288,21 @@ mod tests {
             ("55:66", (55, 66)),
             ("55:wheel", (55, 10)),
             (":wheel", (0, 10)),
-            ("app:", (1000, 1001)),
+            ("app:", (1000, 0)),
+            ("root", (0, 0)),
+            ("55:root", (55, 0)),
         ];
-        for (spec, owner) in cases {
+        for (spec, (uid, gid)) in cases {
+            let owner = Owner { uid, gid, unknown: Vec::new() };
             assert_eq!(lookup_chown(PASSWD, GROUP, spec), Ok(owner), "{spec}");
         }
-        let unknown = UserError::UnknownUser { name: "x".into() };
-        assert_eq!(lookup_chown(PASSWD, GROUP, "x"), Err(unknown));
-        let unknown = UserError::UnknownGroup { name: "x".into() };
-        assert_eq!(lookup_chown(PASSWD, GROUP, "app:x"), Err(unknown));
+        let unknown = vec![UserError::UnknownUser { name: "x".into() }];
+        assert_eq!(lookup_chown(PASSWD, GROUP, "x:5"), Ok(Owner { uid: 0, gid: 5, unknown }));
+        let unknown = vec![UserError::UnknownGroup { name: "x".into() }];
+        assert_eq!(
+            lookup_chown(PASSWD, GROUP, "app:x"),
+            Ok(Owner { uid: 1000, gid: 1001, unknown })
+        );
     }
 
     #[test]

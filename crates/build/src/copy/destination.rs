@@ -52,10 +52,11 @@ impl PartialOrd for Walked {
 /// What directories are like that have to be made.
 #[derive(Clone, Copy)]
 pub(super) enum NewDirectory {
-    /// As mkdir(2) makes them: root's, with the group of a parent that has the setgid bit.
-    Plain,
+    /// As mkdir(2) makes them with this mode: root's, with the group of a parent that has the
+    /// setgid bit.
+    Plain(u32),
     /// The same, of this owner.
-    Of((u32, u32)),
+    Of(u32, (u32, u32)),
     /// Root's and 0755, whatever the parent is.
     Roots,
 }
@@ -168,9 +169,9 @@ impl<'a> Destination<'a> {
         let inherited = inherited.map(|parent| parent.gid);
         let (mode, (uid, gid)) = match new {
             NewDirectory::Roots => (0o755, (0, 0)),
-            NewDirectory::Of(owner) => (0o755 | inherited.map_or(0, |_| SETGID), owner),
-            NewDirectory::Plain => {
-                (0o755 | inherited.map_or(0, |_| SETGID), (0, inherited.unwrap_or(0)))
+            NewDirectory::Of(mode, owner) => (mode | inherited.map_or(0, |_| SETGID), owner),
+            NewDirectory::Plain(mode) => {
+                (mode | inherited.map_or(0, |_| SETGID), (0, inherited.unwrap_or(0)))
             }
         };
         self.put(Made::plain(Entry {

@@ -18,17 +18,6 @@ pub enum CopyError {
         /// What to do about it.
         hint: Option<String>,
     },
-    /// Several files, and a destination that can hold one.
-    #[error(
-        "when {instruction} has more than one source file, the destination must be a directory \
-         and end with a /: `{dest}`"
-    )]
-    ManyToOne {
-        /// COPY or ADD.
-        instruction: &'static str,
-        /// As written.
-        dest: String,
-    },
     /// A directory would replace something else.
     #[error("cannot copy directory `{from}` over `/{to}`, which is not a directory")]
     DirectoryOverFile {
@@ -107,7 +96,6 @@ impl CopyError {
     pub fn hint(&self) -> Option<String> {
         match self {
             CopyError::NotFound { hint, .. } => hint.clone(),
-            CopyError::ManyToOne { dest, .. } => Some(format!("write `{dest}/`")),
             CopyError::BadMode { .. } => {
                 Some("--chmod takes an octal mode like 0755, or words like u=rwX,go=rX".to_owned())
             }

@@ -22,7 +22,7 @@ mod source;
 
 pub use error::CopyError;
 pub use fetched::Fetched;
-pub use place::changes;
+pub use place::{Placed, changes};
 pub use select::{Selection, select};
 pub use source::SourceTree;
 

@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
 };
 use strake_layer::{Body, Change, Entry, Kind, OnDisk, Tree};
-use strake_plan::{CopyOp, Unpack};
+use strake_plan::CopyOp;
 
 /// What all sources of one COPY have in common.
 struct Copy<'a> {
@@ -46,18 +46,34 @@ pub fn changes(
     now: i64,
     scratch: &Path,
     folders: &[PathBuf],
-) -> Result<Vec<Change>, CopyError> {
+) -> Result<Placed, CopyError> {
     let chmod = op.chmod.as_deref().map(ModeChange::parse).transpose()?;
     let copy = Copy { op, owner, chmod, now, folders };
     let mut destination = Destination::new(below, now);
-    let mut files: Vec<Vec<u8>> = Vec::new();
+    let mut files = Files::default();
     for (number, picked) in selection.picked.into_iter().enumerate() {
         match &picked.archive {
             Some(path) => copy.unpack(&picked, number, path, scratch, &mut destination)?,
             None => copy.place(picked, number, &mut files, &mut destination)?,
         }
     }
-    Ok(destination.finish())
+    Ok(Placed { changes: destination.finish(), overwritten: files.overwritten })
+}
+
+/// What a copy makes.
+#[derive(Debug)]
+pub struct Placed {
+    /// The layer, in walking order.
+    pub changes: Vec<Change>,
+    /// The destination, where one source's file took the place of another's.
+    pub overwritten: Option<String>,
+}
+
+/// The places where files were put.
+#[derive(Default)]
+struct Files {
+    put: Vec<Vec<u8>>,
+    overwritten: Option<String>,
 }
 
 /// Where the files of one source are.
@@ -106,7 +122,7 @@ impl Copy<'_> {
         &self,
         picked: Picked,
         number: usize,
-        files: &mut Vec<Vec<u8>>,
+        files: &mut Files,
         destination: &mut Destination<'_>,
     ) -> Result<(), CopyError> {
         let target = self.target(&picked, destination)?;
@@ -115,10 +131,10 @@ impl Copy<'_> {
         let mut entries = entries.into_iter();
         let Some(top) = entries.next() else { return Ok(()) };
         if !is_directory(&top.entry) {
-            if !self.op.dest.ends_with('/') && files.contains(&target) {
-                return Err(self.many_to_one());
+            if !self.op.dest.ends_with('/') && files.put.contains(&target) {
+                files.overwritten = Some(self.op.dest.clone());
             }
-            files.push(target.clone());
+            files.put.push(target.clone());
             return self.put_file(&folders, number, &top, target, destination);
         }
         let mut times: Vec<(Vec<u8>, i64)> = Vec::new();
@@ -170,8 +186,17 @@ impl Copy<'_> {
         Ok(source)
     }
 
+    /// `--chmod` is for the directories above, too, since
+    /// [fsutil 228](https://github.com/tonistiigi/fsutil/pull/228).
     fn new_directory(&self) -> NewDirectory {
-        self.owner.map_or(NewDirectory::Plain, NewDirectory::Of)
+        self.directory_of(self.chmod.as_ref().map_or(0o755, |it| it.apply(0o755, true) & 0o777))
+    }
+
+    fn directory_of(&self, mode: u32) -> NewDirectory {
+        match self.owner {
+            Some(owner) => NewDirectory::Of(mode, owner),
+            None => NewDirectory::Plain(mode),
+        }
     }
 
     fn put_directory(
@@ -243,15 +268,10 @@ impl Copy<'_> {
         destination: &mut Destination<'_>,
     ) -> Result<(), CopyError> {
         let target = destination.resolve(b"", self.op.dest.as_bytes(), true)?;
-        destination.make_directories(&target, self.new_directory())?;
+        destination.make_directories(&target, self.directory_of(0o755))?;
         let file = fs_err::File::open(path)?;
         let entries = strake_layer::read_archive(file, scratch)
             .map_err(|source| CopyError::Archive { path: shown(&picked.name), source })?;
         archive::place(entries, &target, number, self.owner, destination)
-    }
-
-    fn many_to_one(&self) -> CopyError {
-        let instruction = if self.op.unpack != Unpack::Never { "ADD" } else { "COPY" };
-        CopyError::ManyToOne { instruction, dest: self.op.dest.clone() }
     }
 }

@@ -72,9 +72,10 @@ impl<'a> Prepared<'a> {
         names: &[ImageLayer],
         now: i64,
     ) -> Result<Made, StepError> {
+        let mut warnings = Vec::new();
         let owner = match &self.op.chown {
             None => None,
-            Some(written) => Some(self.owner(engine, written, names)?),
+            Some(written) => Some(self.owner(engine, written, names, &mut warnings)?),
         };
         let scratch = engine.bench.store.temp_dir("copy")?;
         let folders = if self.selection.reads_layers() {
@@ -85,8 +86,12 @@ impl<'a> Prepared<'a> {
         let dir = scratch.path();
         self.fill(engine, dir, now)?;
         let Prepared { op, selection, layers: _ } = self;
-        let changes = copy::changes(op, selection, below, owner, now, dir, &folders)?;
-        Ok(Made { changes, snapshot: None, guard: Some(scratch), window: (now, now) })
+        let placed = copy::changes(op, selection, below, owner, now, dir, &folders)?;
+        let copy::Placed { changes, overwritten } = placed;
+        warnings.extend(overwritten.map(|it| {
+            format!("several files are copied to `{it}` and the last is kept: write `{it}/`")
+        }));
+        Ok(Made { changes, snapshot: None, guard: Some(scratch), window: (now, now), warnings })
     }
 
     /// Puts the files of commits into the selection; they are checked out below `dir`.
@@ -112,13 +117,31 @@ impl<'a> Prepared<'a> {
         engine: &Engine<'_>,
         written: &str,
         names: &[ImageLayer],
+        warnings: &mut Vec<String>,
     ) -> Result<(u32, u32), StepError> {
         if let Some(numbers) = strake_rootfs::numeric_owner(written) {
             return Ok(numbers);
         }
         let tree = materialise::tree(names, engine)?;
         let (passwd, group) = mounts::user_files(&tree);
-        Ok(strake_rootfs::lookup_chown(passwd, group, written)?)
+        found(strake_rootfs::lookup_chown(passwd, group, written)?, names, warnings)
+    }
+}
+
+/// What BuildKit makes of a name that the image lacks: an error only where there is no image.
+pub(super) fn found(
+    owner: strake_rootfs::Owner,
+    layers: &[ImageLayer],
+    warnings: &mut Vec<String>,
+) -> Result<(u32, u32), StepError> {
+    let strake_rootfs::Owner { uid, gid, unknown } = owner;
+    match unknown.into_iter().next() {
+        Some(error) if layers.is_empty() => Err(error.into()),
+        Some(error) => {
+            warnings.push(format!("{error}: the files are {uid}:{gid}, as with Docker"));
+            Ok((uid, gid))
+        }
+        None => Ok((uid, gid)),
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Made {
     pub(crate) guard: Option<strake_cache::TempDir>,
     /// Seconds since 1970, first and last: times within count as "now".
     pub(crate) window: (i64, i64),
+    /// What the author of the Dockerfile should know.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Returns the layer of the step: a stored one where the key is known or the content is equal.
@@ -79,6 +81,10 @@ fn cached(
     let began = std::time::Instant::now();
     let place = Place::new(engine, at, &slot, may_hit());
     let made = make(place.earlier.as_ref())?;
+    for warning in &made.warnings {
+        let bytes = format!("warning: {warning}\n").into_bytes();
+        (engine.emit)(Event::Output { vertex: at.vertex, stderr: true, bytes });
+    }
     let layer = store(engine, state, made, &place)?;
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     finish(engine, &key, &slot, record, &layer, millis)?;
@@ -178,7 +184,7 @@ fn store(
     place: &Place,
 ) -> Result<ImageLayer, StepError> {
     let bench = engine.bench;
-    let Made { changes, snapshot, guard, window } = made;
+    let Made { changes, snapshot, guard, window, warnings: _ } = made;
     // A step that changed nothing has the one layer that holds nothing.
     if changes.is_empty()
         && let Some(layer) = stored(engine, DiffId(Digest::of(&[0; 1024])))

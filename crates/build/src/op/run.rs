@@ -113,7 +113,8 @@ pub(super) fn run(
     let ended = (bench.clock)();
     let changes = root.changes(&owners)?;
     let snapshot = root.into_snapshot()?;
-    Ok(Made { changes, snapshot, guard: Some(dir), window: (began, ended) })
+    let warnings = Vec::new();
+    Ok(Made { changes, snapshot, guard: Some(dir), window: (began, ended), warnings })
 }
 
 /// The time that the kernel gives to files, which is a few milliseconds behind its clock: that of a

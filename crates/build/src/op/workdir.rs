@@ -1,8 +1,8 @@
 //! WORKDIR: makes the directory and its parents.
 
-use super::Made;
+use super::{Made, copy::found};
 use crate::{
-    StepError,
+    ImageLayer, StepError,
     copy::{CopyError, shown},
     engine::Engine,
     materialise,
@@ -15,19 +15,24 @@ use strake_plan::WorkdirOp;
 pub(super) fn run(engine: &Engine<'_>, op: &WorkdirOp, state: &State) -> Result<Made, StepError> {
     let now = (engine.bench.clock)();
     let tree = materialise::tree(&state.layers, engine)?;
-    let owner = owner(&tree, &op.user)?;
+    let mut warnings = Vec::new();
+    let owner = owner(&tree, &op.user, &state.layers, &mut warnings)?;
     let changes = missing_directories(&tree, &op.path, owner, now)?;
-    Ok(Made { changes, snapshot: None, guard: None, window: (now, now) })
+    Ok(Made { changes, snapshot: None, guard: None, window: (now, now), warnings })
 }
 
-/// BuildKit gives the directories that it makes to USER.
-fn owner(tree: &Tree, user: &str) -> Result<(u32, u32), StepError> {
+/// BuildKit gives the directories that it makes to USER, read as `--chown` is.
+fn owner(
+    tree: &Tree,
+    user: &str,
+    layers: &[ImageLayer],
+    warnings: &mut Vec<String>,
+) -> Result<(u32, u32), StepError> {
     if user.is_empty() {
         return Ok((0, 0));
     }
     let (passwd, group) = crate::mounts::user_files(tree);
-    let info = strake_rootfs::lookup_user(passwd, group, user)?;
-    Ok((info.uid, info.gid))
+    found(strake_rootfs::lookup_chown(passwd, group, user)?, layers, warnings)
 }
 
 /// Entries for what is missing of `path`, and for the directory that it is made in.

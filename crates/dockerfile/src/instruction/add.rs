@@ -127,8 +127,9 @@ impl Add {
             sources,
             dest: lowered.dest,
             chown,
+            // BuildKit makes no layer of its own where modes change.
+            link: *link && chmod.is_none(),
             chmod,
-            link: *link,
             parents: false,
             excludes: excludes.iter().map(|it| scope.expand(it)).collect::<Outcome<_>>()?,
             unpack: match unpack {

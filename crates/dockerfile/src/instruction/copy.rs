@@ -118,8 +118,9 @@ impl Copy {
             sources: lowered.copy_sources(*parents),
             dest: lowered.dest,
             chown,
+            // BuildKit makes no layer of its own where modes change.
+            link: *link && chmod.is_none(),
             chmod,
-            link: *link,
             parents: *parents,
             excludes: excludes.iter().map(|it| scope.expand(it)).collect::<Outcome<_>>()?,
             unpack: Unpack::Never,
