@@ -3,3 +3,4 @@
 pub mod fixes;
 pub mod ignore;
 pub mod language;
+pub mod registry;

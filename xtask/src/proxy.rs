@@ -73,6 +73,8 @@ pub(crate) type Edit = Box<dyn FnOnce(&mut Answer) + Send>;
 pub(crate) struct Fault {
     /// The proxy answers itself, after it has read the body.
     pub(crate) answer: Option<(Answer, Vec<u8>)>,
+    /// Nothing is said until the other side goes.
+    pub(crate) silent: bool,
     /// The connections end after so many bytes of the request's body.
     pub(crate) request_ends: Option<u64>,
     /// Nothing goes on after so many bytes of the request's body.
@@ -229,6 +231,10 @@ impl Shared {
         from: &mut BufReader<TcpStream>,
         near: &mut TcpStream,
     ) -> io::Result<bool> {
+        if fault.silent {
+            stall(near);
+            return Ok(false);
+        }
         let up = |bytes: u64| self.note(number, |it| it.up += bytes);
         if let Some((mut answer, body)) = fault.answer {
             self.copy(from, &mut io::sink(), head.length(), &up)?;
@@ -246,7 +252,7 @@ impl Shared {
         let limit = fault.request_ends.or(fault.request_stalls).unwrap_or(u64::MAX);
         let length = head.length();
         let sent = self.copy(from, &mut out, length.min(limit), &up);
-        if length > limit {
+        if length > limit || fault.request_ends == Some(0) {
             if fault.request_stalls.is_some() {
                 stall(near);
             }

@@ -25,6 +25,7 @@
 //! | `snapshots/FORM/DIFFID/boot` | the boot of the machine that made or last checked them |
 //! | `sizes/FORM-DIFFID` | how large a snapshot is |
 //! | `mounts/HEX/N` | cache mounts |
+//! | `uploads/HEX` | pushes that are under way: the CLI's |
 //! | `leases/NAME`, `tmp/NAME` | running builds, and their temporary files |
 //! | `locks/HEX` | named locks that are held |
 

@@ -8,14 +8,65 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct RegistryArgs {
     /// Registries to speak plain HTTP with (those on localhost need no mention)
-    #[arg(long = "plain-http", value_name = "HOST[:PORT]")]
+    #[arg(
+        long = "plain-http",
+        value_name = "HOST[:PORT]",
+        env = "STRAKE_PLAIN_HTTP",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
     pub(crate) plain_http: Vec<String>,
     /// Registries whose certificates are not checked
-    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
+    #[arg(
+        long = "insecure-registry",
+        value_name = "HOST[:PORT]",
+        env = "STRAKE_INSECURE_REGISTRY",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
     pub(crate) insecure: Vec<String>,
+    /// Certificate authorities (PEM), of one registry or of all
+    #[arg(
+        long = "registry-ca",
+        value_name = "[HOST[:PORT]=]FILE",
+        env = "STRAKE_REGISTRY_CA",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub(crate) registry_ca: Vec<String>,
+    /// Certificate and key (PEM) to show to a registry
+    #[arg(
+        long = "client-cert",
+        value_name = "HOST[:PORT]=CERT,KEY",
+        env = "STRAKE_CLIENT_CERT",
+        value_delimiter = ';',
+        hide_env_values = true
+    )]
+    pub(crate) client_cert: Vec<String>,
+    /// Read images below PREFIX from PLACE first, e.g. docker.io=mirror.example
+    #[arg(
+        long = "registry-mirror",
+        value_name = "PREFIX=PLACE",
+        env = "STRAKE_REGISTRY_MIRROR",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub(crate) mirrors: Vec<String>,
+    /// Read images below PREFIX from PLACE only
+    #[arg(
+        long = "registry-map",
+        value_name = "PREFIX=PLACE",
+        env = "STRAKE_REGISTRY_MAP",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub(crate) maps: Vec<String>,
     /// Address of a registry's name, instead of what DNS says
     #[arg(long, value_name = "HOST=IP[:PORT]")]
     pub(crate) resolve: Vec<String>,
+    /// Settings of registries [default: $XDG_CONFIG_HOME/strake/config.toml]
+    #[arg(long, value_name = "FILE", env = "STRAKE_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// What is done about repositories of Amazon ECR.
@@ -136,11 +187,11 @@ pub(crate) struct InspectArgs {
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
     /// Write the manifest or index as it is, byte for byte
-    #[arg(long, conflicts_with_all = ["config", "format"])]
+    #[arg(long, conflicts_with_all = ["raw_config", "format"])]
     pub(crate) raw: bool,
     /// Write the image's config as it is, byte for byte
     #[arg(long, conflicts_with = "format")]
-    pub(crate) config: bool,
+    pub(crate) raw_config: bool,
     /// What to write of it, e.g. '{{.Digest}}' or '{{json .Config.Env}}'
     #[arg(long, value_name = "TEMPLATE")]
     pub(crate) format: Option<String>,

@@ -6,6 +6,8 @@ use std::{env, ffi::OsString, path::PathBuf};
 pub(crate) const STORE: &str = "STRAKE_STORE";
 /// Base of per-user caches.
 pub(crate) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
+/// Base of per-user settings.
+pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 /// Home folder.
 pub(crate) const HOME: &str = "HOME";
 /// Folder of Docker's config.json.
@@ -80,6 +82,20 @@ pub(crate) fn credential_files() -> Vec<PathBuf> {
 pub(crate) fn login_file() -> Option<PathBuf> {
     let docker = path(DOCKER_CONFIG).or_else(|| path(HOME).map(|it| it.join(".docker")));
     path(REGISTRY_AUTH_FILE).or_else(|| docker.map(|it| it.join("config.json")))
+}
+
+/// The file with settings of registries, and the folders that have certificates by registry.
+pub(crate) fn registry_settings() -> (Option<PathBuf>, Vec<PathBuf>) {
+    let home = path(XDG_CONFIG_HOME).filter(|it| it.is_absolute());
+    let home = home.or_else(|| path(HOME).map(|it| it.join(".config")));
+    let of_user = |name: &str| home.as_ref().map(|it| it.join(name));
+    let folders = [
+        of_user("containers/certs.d"),
+        of_user("docker/certs.d"),
+        Some(PathBuf::from("/etc/containers/certs.d")),
+        Some(PathBuf::from("/etc/docker/certs.d")),
+    ];
+    (of_user("strake/config.toml"), folders.into_iter().flatten().collect())
 }
 
 /// The system's CA bundles that exist here.

@@ -31,12 +31,14 @@ mod progress;
 mod proxies;
 mod publish;
 mod registries;
+mod registry_config;
 mod run_options;
 mod say;
 mod signals;
 mod template;
 mod transfer;
 mod units;
+mod uploads;
 
 use args::{Cli, Command};
 use clap::Parser;

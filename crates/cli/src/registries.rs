@@ -5,29 +5,36 @@ use crate::{
     clock, environment,
     failure::Failure,
     progress::Notes,
+    registry_config::{self, Settings},
+    uploads::Uploads,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
+use strake_cache::Store;
 use strake_ecr::{CreateOptions, Ecr, EcrOptions};
-use strake_registry::{Client, DockerConfig, Keychain, Options, Proxies, WebOptions};
+use strake_registry::{
+    Certificates, Client, DockerConfig, Journal, Keychain, Mirror, Options, Proxies, WebOptions,
+};
 
 /// A client with the logins and certificates of this machine; `notes` hears of what is tried again.
 pub(crate) fn client(args: &RegistryArgs, notes: Option<&Notes>) -> Result<Client, Failure> {
-    pushing(args, &EcrArgs::default(), notes)
+    pushing(args, &EcrArgs::default(), None, notes)
 }
 
-/// The same, for what may have to make repositories.
+/// The same, for what may have to make repositories; uploads that break off are remembered in the store.
 pub(crate) fn pushing(
     args: &RegistryArgs,
     ecr: &EcrArgs,
+    store: Option<&Store>,
     notes: Option<&Notes>,
 ) -> Result<Client, Failure> {
     let EcrArgs { ecr_create } = ecr;
-    let keychain = Arc::new(keychain(args));
+    let keychain = Arc::new(keychain());
     let mut options = options(args, Arc::clone(&keychain) as Arc<dyn Keychain>, notes)?;
+    options.journal = store.map(|it| Arc::new(Uploads::of_store(it.root())) as Arc<dyn Journal>);
     if let Some(text) = ecr_create {
         let read = |path: &str| fs_err::read_to_string(path).map_err(|it| it.to_string());
         let create = CreateOptions::parse(text, &read).map_err(|it| {
@@ -41,10 +48,9 @@ pub(crate) fn pushing(
 }
 
 /// The logins of this machine: to Amazon ECR by AWS credentials, else by docker's files and helpers.
-fn keychain(args: &RegistryArgs) -> Ecr {
+fn keychain() -> Ecr {
     let search = environment::get(environment::PATH).unwrap_or_default();
     let other = Arc::new(DockerConfig::new(environment::credential_files(), search));
-    let _ = args;
     Ecr::new(EcrOptions {
         web: WebOptions {
             ca: certificates(),
@@ -61,19 +67,43 @@ fn certificates() -> Vec<Vec<u8>> {
     environment::ca_bundles().iter().filter_map(|it| std::fs::read(it).ok()).collect()
 }
 
-/// How registries are reached, logged in to as `keychain` says.
+/// How registries are reached, logged in to as `keychain` says: flags before variables (clap reads both),
+/// then the file of settings, then `certs.d`.
 pub(crate) fn options(
     args: &RegistryArgs,
     keychain: Arc<dyn Keychain>,
     notes: Option<&Notes>,
 ) -> Result<Options, Failure> {
-    let RegistryArgs { plain_http, insecure, resolve } = args;
+    let RegistryArgs {
+        plain_http,
+        insecure,
+        registry_ca,
+        client_cert,
+        mirrors,
+        maps,
+        resolve,
+        config,
+    } = args;
+    let (usual, folders) = environment::registry_settings();
+    let settings = Settings::read(config.as_deref(), usual.as_deref())?;
     let mut options = Options::standard(keychain);
-    options.plain_http = plain_http.iter().cloned().collect();
-    options.insecure = insecure.iter().cloned().collect();
+    options.plain_http =
+        plain_http.iter().cloned().chain(settings.hosts(|it| it.plain_http)).collect();
+    options.insecure = insecure.iter().cloned().chain(settings.hosts(|it| it.insecure)).collect();
     options.resolve =
         resolve.iter().map(|it| address(it)).collect::<Result<BTreeMap<_, _>, _>>()?;
-    options.ca = certificates();
+    options.mirrors = written_mirrors(mirrors, maps)?;
+    let written: BTreeSet<String> = options.mirrors.iter().map(|it| it.prefix.clone()).collect();
+    let of_file = settings.mirrors().into_iter().filter(|it| !written.contains(&it.prefix));
+    options.mirrors.extend(of_file);
+    options.whole = Some(Arc::new(|registry: &str| strake_ecr::recognise(registry).is_some()));
+    let (all, own) = certificates_of(registry_ca, client_cert, &settings)?;
+    options.ca = certificates().into_iter().chain(all).collect();
+    options.host_tls = Some(Arc::new(move |registry: &str| {
+        let mut found = own.get(registry).cloned().unwrap_or_default();
+        registry_config::from_folders(&folders, registry, &mut found);
+        (!found.ca.is_empty() || found.client.is_some()).then_some(found)
+    }));
     if let Some(notes) = notes.cloned() {
         options.on_retry = Some(Arc::new(move |retry: &strake_registry::Retry| {
             notes.warn(&format!(
@@ -83,6 +113,72 @@ pub(crate) fn options(
         }));
     }
     Ok(options)
+}
+
+/// Mirrors by prefix, in the order in which they are written.
+fn written_mirrors(mirrors: &[String], maps: &[String]) -> Result<Vec<Mirror>, Failure> {
+    let mut all: Vec<Mirror> = Vec::new();
+    for (flag, written, falls_back) in
+        [("--registry-mirror", mirrors, true), ("--registry-map", maps, false)]
+    {
+        for text in written {
+            let Some((prefix, place)) = text.split_once('=') else {
+                return Err(Failure::usage(format!("{flag} {text}: not PREFIX=PLACE"))
+                    .hint(format!("e.g. {flag} docker.io=mirror.example")));
+            };
+            let place = place.to_owned();
+            match all.iter_mut().find(|it| it.prefix == prefix) {
+                Some(mirror) if mirror.falls_back == falls_back && falls_back => {
+                    mirror.places.push(place);
+                }
+                Some(_) => {
+                    return Err(Failure::usage(format!("{flag} {text}: {prefix} is mapped twice")));
+                }
+                None => {
+                    let (prefix, places) = (prefix.to_owned(), vec![place]);
+                    all.push(Mirror { prefix, places, falls_back });
+                }
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Authorities for all registries, and what single ones have.
+type Certified = (Vec<Vec<u8>>, BTreeMap<String, Certificates>);
+
+fn certificates_of(
+    registry_ca: &[String],
+    client_cert: &[String],
+    settings: &Settings,
+) -> Result<Certified, Failure> {
+    let (mut all, mut own): Certified = Default::default();
+    for (name, registry) in &settings.registry {
+        let entry = own.entry(name.clone()).or_default();
+        for path in &registry.ca {
+            entry.ca.push(fs_err::read(path)?);
+        }
+        if let (Some(certificate), Some(key)) = (&registry.client_cert, &registry.client_key) {
+            entry.client = Some((fs_err::read(certificate)?, fs_err::read(key)?));
+        }
+    }
+    for text in registry_ca {
+        match text.split_once('=') {
+            Some((host, path)) => {
+                own.entry(host.to_owned()).or_default().ca.push(fs_err::read(path)?);
+            }
+            None => all.push(fs_err::read(text)?),
+        }
+    }
+    for text in client_cert {
+        let parts = text.split_once('=').and_then(|(host, it)| Some((host, it.split_once(',')?)));
+        let Some((host, (certificate, key))) = parts else {
+            return Err(Failure::usage(format!("--client-cert {text}: not HOST=CERT,KEY")));
+        };
+        let pair = (fs_err::read(certificate)?, fs_err::read(key)?);
+        own.entry(host.to_owned()).or_default().client = Some(pair);
+    }
+    Ok((all, own))
 }
 
 /// `HOST=IP[:PORT]`; without a port the registry's own counts.

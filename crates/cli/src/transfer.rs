@@ -45,7 +45,7 @@ impl Bench {
         let signals = Signals::new()?;
         let store = Store::open(&store_folder(store.store))?;
         let notes = Notes::default();
-        let client = registries::pushing(&registry, ecr, verbose.then_some(&notes))?;
+        let client = registries::pushing(&registry, ecr, Some(&store), verbose.then_some(&notes))?;
         let stopped = client.clone();
         signals.watch(move || stopped.cancel(), store.leftovers());
         Ok(Bench { store, client, signals, notes, quiet, verbose, progress })

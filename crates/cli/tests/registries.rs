@@ -4,6 +4,10 @@
 #[expect(dead_code, unreachable_pub, reason = "each test file uses its part")]
 mod common;
 
+#[expect(dead_code, reason = "shared with xtask and other tests")]
+#[path = "../../../xtask/src/proxy.rs"]
+mod proxy;
+
 use common::{Lab, registry::Registry};
 use std::{fs, io::Write, os::unix::fs::PermissionsExt, process::Stdio};
 
@@ -55,7 +59,7 @@ fn an_image_travels() {
     }
     let remote = lab.strake(&["inspect", "--remote", "--raw", &other]).ok().stdout;
     assert_eq!(strake_oci::Digest::of(remote.as_bytes()).to_string(), is);
-    let config = lab.strake(&["inspect", "--config", &other]).ok().stdout;
+    let config = lab.strake(&["inspect", "--raw-config", &other]).ok().stdout;
     let raw = skopeo(&[
         "inspect",
         "--tls-verify=false",
@@ -170,4 +174,74 @@ fn a_login_is_tried_kept_and_forgotten() {
     let (ok, told) = run(&["logout", &host], "");
     assert!(ok && told.contains("has forgotten"), "{told}");
     assert!(!lab.path("helpers/docker-credential-secretservice.kept").exists());
+}
+
+#[test]
+fn flags_come_before_variables_and_those_before_the_file() {
+    let lab = Lab::new();
+    let registry = Registry::start(&lab);
+    let base = lab.path("base").display().to_string();
+    lab.strake(&["push", "-q", &base, &registry.name("hub/library/app:1")]).ok();
+    let right = registry.name("hub");
+    let inspect = |file: &str, variable: Option<&str>, flag: Option<&str>| {
+        lab.write("home/.config/strake/config.toml", file);
+        let mut args = vec!["inspect", "--remote", "--format", "{{.Os}}", "app:1"];
+        args.extend(flag.map(|it| ["--registry-map", it]).into_iter().flatten());
+        let mut command = lab.command(&args);
+        command.env("HOME", lab.path("home"));
+        command.envs(variable.map(|it| ("STRAKE_REGISTRY_MAP", it)));
+        let output = command.output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    };
+    let map = |place: &str| format!("docker.io={place}");
+    let file = |place: &str| format!("[registry.\"docker.io\"]\nmap = \"{place}\"\n");
+    let (good, bad) = (map(&right), map("127.0.0.1:1"));
+    for (file, variable, flag) in [
+        (file(&right), None, None),
+        (file("127.0.0.1:1"), Some(good.as_str()), None),
+        (file("127.0.0.1:1"), Some(bad.as_str()), Some(good.as_str())),
+        (String::new(), Some(good.as_str()), None),
+    ] {
+        let (ok, told) = inspect(&file, variable, flag);
+        assert!(ok && told == "linux\n", "{file} {variable:?} {flag:?}: {told}");
+    }
+    let (ok, told) = inspect(&file(&right), None, Some(&bad));
+    assert!(!ok && told.contains("127.0.0.1:1"), "{told}");
+    let (ok, told) = inspect("[registry.\"a\"]\nmirror = []\n", None, None);
+    assert!(!ok && told.contains("config.toml") && told.contains("unknown field"), "{told}");
+}
+
+#[test]
+fn a_base_that_the_registry_has_moves_in_no_direction() {
+    let lab = Lab::new();
+    let registry = Registry::start(&lab);
+    let way = proxy::Proxy::start(registry.port, |_, _| proxy::Fault::default());
+    let base = lab.path("base").display().to_string();
+    lab.strake(&["push", "-q", &base, &registry.name("base/app:1")]).ok();
+    let name = way.name("base/app:1");
+    let told = lab.strake(&["inspect", "--format", "{{index .Layers 0}}", &name]).ok().stdout;
+    let layer = told.trim();
+    lab.write("context/file", "x");
+    let build = |dockerfile: &str, to: &str| {
+        lab.write("context/Dockerfile", &format!("FROM {name}\n{dockerfile}"));
+        way.clear();
+        lab.build(&["--push", "-t", &way.name(to)]).ok();
+        let log = way.log();
+        let moved =
+            log.iter().filter(|it| it.head.target.contains(layer)).map(|it| it.up + it.down);
+        let blobs = log.iter().filter(|it| it.head.target.contains("/blobs/"));
+        (moved.sum::<u64>(), blobs.map(|it| it.up + it.down).sum::<u64>())
+    };
+    // Cold: nothing is known of the base but its manifest and config.
+    let (moved, all) = build("LABEL a=b\nCOPY --link file /file\n", "cold/app:1");
+    assert!(moved == 0 && all < 10_000, "{moved} {all}");
+    // A COPY that needs to know the base's folders reads it once ..
+    let (moved, _) = build("COPY file /bin/file\n", "once/app:1");
+    assert!(moved > 100_000, "{moved}");
+    // .. and then has its index.
+    lab.write("context/file", "y");
+    let (moved, all) = build("COPY file /bin/file\nENV a=b\n", "warm/app:1");
+    assert!(moved == 0 && all < 10_000, "{moved} {all}");
+    assert!(registry.has("cold/app", "1") && registry.has("warm/app", "1"));
 }

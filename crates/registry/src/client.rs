@@ -1,7 +1,7 @@
 //! The client: options, and what is made of them at the first request.
 
 use crate::{
-    Error, Keychain, KeychainError, Retries, Retry,
+    Chunks, Error, Journal, Keychain, KeychainError, Mirror, Retries, Retry,
     auth::Auth,
     retry::{self, Failed},
     tls,
@@ -12,7 +12,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -46,8 +49,39 @@ pub struct Options {
     pub on_retry: Option<OnRetry>,
     /// Makes a repository that a push finds missing.
     pub make_repository: Option<MakeRepository>,
+    /// What is sent in chunks.
+    pub chunks: Chunks,
+    /// Registries that blobs are sent to in one piece, whatever their size.
+    pub whole: Option<IsWhole>,
+    /// Remembers uploads for the next process.
+    pub journal: Option<Arc<dyn Journal>>,
+    /// Where else images may be read from, and where instead.
+    pub mirrors: Vec<Mirror>,
+    /// Certificates for one registry (host and port).
+    pub host_tls: Option<HostTls>,
     /// Names (host and port) that are looked for at these addresses instead of by DNS.
     pub resolve: BTreeMap<String, SocketAddr>,
+}
+
+/// Whether blobs are sent to a registry (host and port) in one piece.
+pub type IsWhole = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// The certificates for a registry (host and port), where it has some of its own.
+pub type HostTls = Arc<dyn Fn(&str) -> Option<Certificates> + Send + Sync>;
+
+/// Certificates for one registry. `Debug` shows none.
+#[derive(Clone, Default)]
+pub struct Certificates {
+    /// PEM bundles of certificate authorities, beside the others.
+    pub ca: Vec<Vec<u8>>,
+    /// PEM of a client certificate, and of its key.
+    pub client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Certificates(..)")
+    }
 }
 
 /// Makes a repository (registry, then repository within it). Returns whether it is there now; `false` where
@@ -83,6 +117,11 @@ impl Options {
             patience: Patience::STANDARD,
             on_retry: None,
             make_repository: None,
+            chunks: Chunks::STANDARD,
+            whole: None,
+            journal: None,
+            mirrors: Vec::new(),
+            host_tls: None,
             resolve: BTreeMap::new(),
         }
     }
@@ -227,15 +266,25 @@ pub(crate) struct Host {
     /// Scheme, host and port.
     pub(crate) base: OnceCell<Url>,
     pub(crate) auth: tokio::sync::Mutex<Auth>,
+    /// Set when it turned out to take blobs in one piece only.
+    pub(crate) whole: AtomicBool,
+}
+
+impl Host {
+    pub(crate) fn takes_whole(&self) -> bool {
+        self.whole.load(Ordering::Relaxed)
+    }
 }
 
 /// Connections that can be shared.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     insecure: bool,
     direct: bool,
     /// Blobs: HTTP/1.1, so that parallel transfers have a connection each.
     bulk: bool,
+    /// The registry whose own certificates are used.
+    own: Option<String>,
 }
 
 impl Inner {
@@ -293,6 +342,7 @@ impl Inner {
                 name: name.to_owned(),
                 base: OnceCell::new(),
                 auth: tokio::sync::Mutex::default(),
+                whole: AtomicBool::new(false),
             })
         }))
     }
@@ -309,20 +359,29 @@ impl Inner {
             insecure: self.options.insecure.contains(registry) && is_host(url, registry),
             direct: is_loopback(url.host_str().unwrap_or_default()),
             bulk,
+            own: self.own_certificates(registry).is_some().then(|| registry.to_owned()),
         };
+        // Nor are a registry's certificates for where it sends us.
+        let kind = if is_host(url, registry) { kind } else { Kind { own: None, ..kind } };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&kind) {
             return Ok(client.clone());
         }
-        let client = self.connect(kind)?;
+        let client = self.connect(&kind)?;
         clients.insert(kind, client.clone());
         Ok(client)
     }
 
-    fn connect(&self, kind: Kind) -> Result<reqwest::Client, Error> {
+    fn own_certificates(&self, registry: &str) -> Option<Certificates> {
+        self.options.host_tls.as_ref()?(registry)
+    }
+
+    fn connect(&self, kind: &Kind) -> Result<reqwest::Client, Error> {
         let alpn: &[&str] = if kind.bulk { &["http/1.1"] } else { &["h2", "http/1.1"] };
+        let own = kind.own.as_deref().and_then(|it| self.own_certificates(it)).unwrap_or_default();
+        let config = tls::own_config(&self.roots, &own, kind.insecure, alpn)?;
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::config(&self.roots, kind.insecure, alpn))
+            .tls_backend_preconfigured(config)
             .user_agent(&self.options.user_agent)
             .redirect(redirect::Policy::none())
             .connect_timeout(self.options.patience.connect)

@@ -103,6 +103,14 @@ pub enum Error {
         /// What was pushed.
         pushed: Digest,
     },
+    /// The registry has forgotten an upload that was under way.
+    #[error("{registry} lost the upload of {digest}")]
+    UploadLost {
+        /// Host and port.
+        registry: String,
+        /// The blob.
+        digest: Digest,
+    },
     /// The transfer was ended from this side, because another had failed.
     #[error("the transfer of {what} was stopped")]
     Stopped {

@@ -107,11 +107,15 @@ impl Feed<'_> {
     }
 
     fn unreadable(&self, source: io::Error) -> Error {
-        // The source may be another registry, with an error of its own.
-        match source.downcast::<Error>() {
-            Ok(error) => error,
-            Err(source) => Error::Read { what: self.what.clone(), source },
-        }
+        unreadable(&self.what, source)
+    }
+}
+
+/// The source's own error: it may be another registry.
+pub(crate) fn unreadable(what: &str, source: io::Error) -> Error {
+    match source.downcast::<Error>() {
+        Ok(error) => error,
+        Err(source) => Error::Read { what: what.to_owned(), source },
     }
 }
 

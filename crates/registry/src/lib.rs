@@ -9,6 +9,7 @@
 
 mod auth;
 mod challenge;
+mod chunks;
 mod client;
 mod docker_archive;
 mod docker_config;
@@ -23,6 +24,9 @@ mod keychain;
 mod layout;
 mod link;
 mod manifests;
+mod mirrors;
+#[doc(hidden)]
+pub mod parsers;
 mod pull;
 mod push;
 mod referrers;
@@ -35,7 +39,10 @@ mod tree;
 mod trees;
 mod web;
 
-pub use client::{Client, MakeRepository, OnRetry, Options, Patience, Proxies};
+pub use chunks::{Chunks, Journal, JournalEntry};
+pub use client::{
+    Certificates, Client, HostTls, IsWhole, MakeRepository, OnRetry, Options, Patience, Proxies,
+};
 pub use docker_archive::DockerArchive;
 pub use docker_config::DockerConfig;
 pub use document::Resolved;
@@ -46,6 +53,7 @@ pub use index::PushIndex;
 pub use keep_login::{Forgotten, Kept, forget_login, keep_login};
 pub use keychain::{Anonymous, Credentials, Keychain, KeychainError};
 pub use layout::Layout;
+pub use mirrors::Mirror;
 pub use push::{MountOutcome, PushOutcome};
 pub use retry::{Retries, Retry};
 pub use select::select;

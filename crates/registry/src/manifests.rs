@@ -96,11 +96,15 @@ impl Inner {
         Err(Error::Malformed { place, what: "index", why })
     }
 
-    /// The bytes and content type of what `reference` names.
+    /// The bytes and content type of what `reference` names, from the first place that has it.
     pub(crate) async fn manifest(
         &self,
         reference: &Reference,
     ) -> Result<(Vec<u8>, Option<String>), Error> {
+        self.at_places(reference, async |it| self.manifest_at(it).await).await
+    }
+
+    async fn manifest_at(&self, reference: &Reference) -> Result<(Vec<u8>, Option<String>), Error> {
         let host = self.host(&reference.registry);
         let name = reference.to_string();
         self.retry(&name, async || {
@@ -112,15 +116,13 @@ impl Inner {
                 return Err(Failed::from(answer.failure().await));
             }
             let content_type = answer.header(CONTENT_TYPE).map(str::to_owned);
-            let said = said_digest(&answer);
+            let asked = reference.digest.or(said_digest(&answer));
             let bytes = answer.limited(document::LIMIT, "manifest").await?;
-            match said.filter(|_| reference.digest.is_none()) {
-                Some(asked) if asked != Digest::of(&bytes) => {
-                    Err(Failed::from(Error::WrongDigest {
-                        place: host.name.clone(),
-                        asked,
-                        got: Digest::of(&bytes),
-                    }))
+            let got = Digest::of(&bytes);
+            match asked {
+                Some(asked) if asked != got => {
+                    let place = host.name.clone();
+                    Err(Failed::from(Error::WrongDigest { place, asked, got }))
                 }
                 _ => Ok((bytes, content_type)),
             }

@@ -132,16 +132,19 @@ impl Inner {
         sink: &mut dyn Write,
         progress: &dyn Fn(u64),
     ) -> Result<(), Error> {
-        let host = self.host(&reference.registry);
         let salt = descriptor.digest.to_string();
-        let scopes = Scopes::pull(&reference.repository);
-        let mut pull =
-            Pull { reference, descriptor, scopes, hash: Sha256::new(), done: 0, sink, progress };
-        self.retry(&salt, async || {
-            let before = pull.done;
-            let tried = pull.attempt(self, &host).await;
-            let progress = pull.done - before >= PROGRESS;
-            tried.map_err(|error| Failed { error, progress })
+        let host = self.host(&reference.registry);
+        let mut pull = Pull { descriptor, hash: Sha256::new(), done: 0, sink, progress };
+        // What one place has begun another goes on with.
+        self.at_places(reference, async |place| {
+            let host = self.host(&place.registry);
+            self.retry(&salt, async || {
+                let before = pull.done;
+                let tried = pull.attempt(self, &host, place).await;
+                let progress = pull.done - before >= PROGRESS;
+                tried.map_err(|error| Failed { error, progress })
+            })
+            .await
         })
         .await?;
         let got = Digest::from_sha256(pull.hash.finalize().into());
@@ -155,9 +158,7 @@ impl Inner {
 
 /// A blob on its way: what has been written, and hashed, stays.
 struct Pull<'a> {
-    reference: &'a Reference,
     descriptor: &'a Descriptor,
-    scopes: Scopes,
     hash: Sha256,
     done: u64,
     sink: &'a mut dyn Write,
@@ -165,14 +166,20 @@ struct Pull<'a> {
 }
 
 impl Pull<'_> {
-    async fn attempt(&mut self, inner: &Inner, host: &Host) -> Result<(), Error> {
+    async fn attempt(
+        &mut self,
+        inner: &Inner,
+        host: &Host,
+        place: &Reference,
+    ) -> Result<(), Error> {
+        let scopes = Scopes::pull(&place.repository);
         let (digest, size) = (self.descriptor.digest, self.descriptor.size);
         if self.done == size && size > 0 {
             return Ok(());
         }
-        let path = format!("v2/{}/blobs/{digest}", self.reference.repository);
+        let path = format!("v2/{}/blobs/{digest}", place.repository);
         let url = inner.url(host, &path).await?;
-        let mut call = Call::new(host, &self.scopes, Method::GET, url).bulk();
+        let mut call = Call::new(host, &scopes, Method::GET, url).bulk();
         if self.done > 0 {
             call = call.header(RANGE, format!("bytes={}-{}", self.done, size - 1));
         }
@@ -182,7 +189,7 @@ impl Pull<'_> {
             200 => self.done,
             206 if self.done > 0 && starts_at(answer.header(CONTENT_RANGE), self.done) => 0,
             404 => {
-                let (registry, repository) = (host.name.clone(), self.reference.repository.clone());
+                let (registry, repository) = (host.name.clone(), place.repository.clone());
                 return Err(Error::BlobMissing { registry, repository, digest });
             }
             _ => return Err(answer.failure().await),

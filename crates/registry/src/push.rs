@@ -3,6 +3,7 @@
 use crate::{
     Client, Error,
     challenge::Scopes,
+    chunks::{Chunked, Upload},
     client::{Host, Inner},
     feed::{Feed, Open},
     manifests::said_digest,
@@ -13,7 +14,7 @@ use reqwest::{
     Method, Url,
     header::{CONTENT_TYPE, LOCATION},
 };
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use strake_oci::{Descriptor, Digest, Reference};
 
 /// How a blob came to be at the target.
@@ -102,12 +103,18 @@ impl Client {
         let what = descriptor.digest.to_string();
         let feed = Feed { what: what.clone(), size: descriptor.size, open, progress, stop };
         let host = inner.host(&target.registry);
+        let place = format!("{}/{}", target.registry, target.repository);
         inner.block_on(async {
             let _turn = inner.pushes.acquire().await;
+            let upload = Upload::new(&inner, &host, &place, &descriptor.digest, descriptor.size);
             inner
                 .retry(&what, async || {
-                    let tried = inner.push(&host, target, &descriptor.digest, from, &feed);
-                    tried.await.map_err(Failed::from)
+                    let tried = inner.push(&host, target, &descriptor.digest, from, &feed, &upload);
+                    let progress = |error| {
+                        let progress = upload.progress.swap(false, Ordering::Relaxed);
+                        Failed { error, progress }
+                    };
+                    tried.await.map_err(progress)
                 })
                 .await
         })
@@ -115,7 +122,8 @@ impl Client {
 }
 
 impl Inner {
-    /// One attempt, from the question to the answer: a session that broke is not trusted again.
+    /// One attempt, from the question to the answer. A session that broke is trusted again for what the
+    /// registry says that it has of it.
     async fn push(
         &self,
         host: &Host,
@@ -123,10 +131,16 @@ impl Inner {
         digest: &Digest,
         from: Option<&str>,
         feed: &Feed<'_>,
+        upload: &Upload,
     ) -> Result<PushOutcome, Error> {
         let scopes = Scopes::push(&target.repository);
         if self.exists(host, &scopes, target, digest).await? {
+            upload.forget();
             return Ok(PushOutcome::Exists);
+        }
+        let resumed = self.resume(host, &scopes, digest, feed, upload).await?;
+        if let Some(Chunked::Done(outcome)) = resumed {
+            return Ok(outcome);
         }
         let mut opened = None;
         if let Some(from) = from.filter(|it| *it != target.repository) {
@@ -137,12 +151,43 @@ impl Inner {
             None => self.open_session(host, &scopes, target).await?,
         };
         let Opened::Session(mut session) = opened else { return Ok(PushOutcome::Mounted) };
-        session.query_pairs_mut().append_pair("digest", &digest.to_string());
-        let call = Call::new(host, &scopes, Method::PUT, session)
+        match self.begin_chunks(host, &scopes, digest, feed, upload, &session).await? {
+            Some(Chunked::Done(outcome)) => return Ok(outcome),
+            Some(Chunked::Refused) => {
+                // A session that half of a blob went to is no good for the whole.
+                let Opened::Session(fresh) = self.open_session(host, &scopes, target).await? else {
+                    return Ok(PushOutcome::Mounted);
+                };
+                session = fresh;
+            }
+            None => {}
+        }
+        let call = Call::new(host, &scopes, Method::PUT, closing(session, digest))
             .header(CONTENT_TYPE, "application/octet-stream")
             .carrying(Payload::Feed(feed))
             .bulk();
-        let answer = self.send(&call).await?;
+        self.stored(host, digest, self.send(&call).await?).await
+    }
+
+    /// Ends a session that has all bytes.
+    pub(crate) async fn close_session(
+        &self,
+        host: &Host,
+        scopes: &Scopes,
+        digest: &Digest,
+        session: Url,
+    ) -> Result<PushOutcome, Error> {
+        let call = Call::new(host, scopes, Method::PUT, closing(session, digest)).committing();
+        self.stored(host, digest, self.send(&call).await?).await
+    }
+
+    /// What the answer to the last request of an upload says.
+    async fn stored(
+        &self,
+        host: &Host,
+        digest: &Digest,
+        answer: Response,
+    ) -> Result<PushOutcome, Error> {
         if !answer.status().is_success() {
             return Err(answer.failure().await);
         }
@@ -243,8 +288,14 @@ impl Inner {
     }
 }
 
+/// The address that ends a session.
+fn closing(mut session: Url, digest: &Digest) -> Url {
+    session.query_pairs_mut().append_pair("digest", &digest.to_string());
+    session
+}
+
 /// Where the upload goes on: `Location` may be a path or a URL, with a query or without.
-fn session(host: &Host, answer: &Response) -> Result<Url, Error> {
+pub(crate) fn session(host: &Host, answer: &Response) -> Result<Url, Error> {
     let bad =
         |why| Error::BadLocation { registry: host.name.clone(), method: "POST".to_owned(), why };
     let location = answer.header(LOCATION).ok_or_else(|| bad("there is no Location"))?;

@@ -82,7 +82,9 @@ fn wait(policy: &Retries, attempt: u32, salt: &str, error: &Error) -> Option<Dur
     let (attempts, asked) = match error {
         // A registry that is down is reported soon; one that hiccups is waited for.
         Error::Unreachable { connecting: true, .. } => (policy.attempts.min(3), None),
-        Error::Unreachable { .. } | Error::Stalled { .. } => (policy.attempts, None),
+        Error::Unreachable { .. } | Error::Stalled { .. } | Error::UploadLost { .. } => {
+            (policy.attempts, None)
+        }
         // docker-registry's own trouble with two pushes of one image at once: the digest of a
         // manifest is made from the bytes that are sent.
         Error::UnexpectedStatus { status: 400, code: Some(code), request, .. }
@@ -95,6 +97,8 @@ fn wait(policy: &Retries, attempt: u32, salt: &str, error: &Error) -> Option<Dur
             retry_after,
             ..
         } => (policy.attempts, *retry_after),
+        // Damage on the way, and answers without what they must have, are asked for once more.
+        Error::WrongDigest { .. } | Error::BadLocation { .. } => (policy.attempts.min(2), None),
         // A body that ended early.
         Error::WrongSize { asked, got, .. } if got < asked => (policy.attempts, None),
         _ => return None,

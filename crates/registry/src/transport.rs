@@ -31,6 +31,8 @@ pub(crate) struct Call<'a> {
     pub(crate) payload: Payload<'a>,
     /// Whether a blob goes either way.
     pub(crate) bulk: bool,
+    /// Whether the registry stores a blob before it answers.
+    pub(crate) commits: bool,
 }
 
 /// What a request carries.
@@ -43,7 +45,8 @@ pub(crate) enum Payload<'a> {
 impl<'a> Call<'a> {
     pub(crate) fn new(host: &'a Host, scopes: &'a Scopes, method: Method, url: Url) -> Call<'a> {
         let payload = Payload::Empty;
-        Call { host, scopes, method, url, headers: Vec::new(), payload, bulk: false }
+        let (bulk, commits) = (false, false);
+        Call { host, scopes, method, url, headers: Vec::new(), payload, bulk, commits }
     }
 
     pub(crate) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Call<'a> {
@@ -53,6 +56,11 @@ impl<'a> Call<'a> {
 
     pub(crate) fn carrying(self, payload: Payload<'a>) -> Call<'a> {
         Call { payload, ..self }
+    }
+
+    /// The answer may take as long as storing a blob does.
+    pub(crate) fn committing(self) -> Call<'a> {
+        Call { commits: true, ..self }
     }
 
     pub(crate) fn bulk(self) -> Call<'a> {
@@ -174,9 +182,10 @@ impl Inner {
                 } else if call.method != Method::GET && call.method != Method::HEAD {
                     request = request.header(CONTENT_LENGTH, 0);
                 }
-                tokio::time::timeout(patience.answer, request.send())
+                let waited = if call.commits { patience.commit } else { patience.answer };
+                tokio::time::timeout(waited, request.send())
                     .await
-                    .map_err(|_| stalled(registry, patience.answer))?
+                    .map_err(|_| stalled(registry, waited))?
                     .map_err(|error| cause(registry, error))?
             }
         };

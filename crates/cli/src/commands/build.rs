@@ -66,7 +66,8 @@ fn build(args: BuildArgs, mode: Mode, signals: &Signals) -> Result<(), Failure> 
     let secrets = inputs::secrets(&args.secrets)?;
     let (privilege, store) = enter_and_open(&args)?;
     let notes = Notes::default();
-    let client = registries::pushing(&args.registry, &args.ecr, args.verbose.then_some(&notes))?;
+    let told = args.verbose.then_some(&notes);
+    let client = registries::pushing(&args.registry, &args.ecr, Some(&store), told)?;
     let run = run_options::read(&args.run, &args.network, &build_args)?;
     let fetching = Fetching::new(&secrets, &run, &store, &privilege)?;
     watch(signals, &client, &fetching, &store);

@@ -11,7 +11,7 @@ use strake_oci::{Descriptor, Digest, Platform};
 use strake_registry::Resolved;
 
 pub(crate) fn run(args: InspectArgs) -> Result<(), Failure> {
-    let InspectArgs { image, raw, config, format, platform, remote, registry, store } = args;
+    let InspectArgs { image, raw, raw_config, format, platform, remote, registry, store } = args;
     let template = format.as_deref().map(template::parse).transpose().map_err(Failure::usage)?;
     let platform = platform.map_or_else(|| Ok(Platform::host()), |it| it.parse())?;
     let client = registries::client(&registry, None)?;
@@ -25,7 +25,7 @@ pub(crate) fn run(args: InspectArgs) -> Result<(), Failure> {
     }
     let found = origin.resolve(&image, &platform, &store, &client)?;
     let read = origin.config(&found.manifest.value.config, &store, &client)?;
-    if config {
+    if raw_config {
         return bytes(&read.bytes);
     }
     let read: Value = serde_json::from_slice(&read.bytes).unwrap_or_default();

@@ -79,6 +79,9 @@ struct Contents {
     links: BTreeSet<(String, Digest)>,
     /// Repository and tag or digest: media type and bytes.
     manifests: BTreeMap<(String, String), (String, Vec<u8>)>,
+    /// Uploads that are under way, by name.
+    sessions: BTreeMap<String, Vec<u8>>,
+    begun: usize,
     log: Vec<Request>,
 }
 
@@ -240,9 +243,11 @@ impl Contents {
             return Reply::status(200);
         }
         if let Some((repository, _)) = rest.split_once("/blobs/uploads/") {
+            let session = request.parameter("n").unwrap_or_default();
             return match request.method.as_str() {
                 "POST" => self.post(repository, request),
-                "PUT" => self.put(repository, request),
+                "PUT" => self.put(repository, &session, request),
+                "PATCH" | "GET" => self.session(&session, request),
                 _ => Reply::status(405),
             };
         }
@@ -263,17 +268,37 @@ impl Contents {
             self.links.insert((repository.to_owned(), digest));
             return Reply::status(201);
         }
-        Reply::status(202)
-            .with("Location", &format!("/v2/{repository}/blobs/uploads/session?state=s%2Fe"))
+        self.begun += 1;
+        let location =
+            format!("/v2/{repository}/blobs/uploads/session?state=s%2Fe&n={}", self.begun);
+        self.sessions.insert(self.begun.to_string(), Vec::new());
+        Reply::status(202).with("Location", &location)
     }
 
-    fn put(&mut self, repository: &str, request: &Request) -> Reply {
-        let digest = Digest::of(&request.body);
+    /// A chunk, or the question how far it is.
+    fn session(&mut self, name: &str, request: &Request) -> Reply {
+        let Some(bytes) = self.sessions.get_mut(name) else { return Reply::status(404) };
+        let status = if request.method == "GET" { 204 } else { 202 };
+        if request.method == "PATCH" {
+            let start = request.header("content-range").split('-').next().unwrap_or_default();
+            if start.parse() != Ok(bytes.len()) {
+                return Reply::status(416);
+            }
+            bytes.extend_from_slice(&request.body);
+        }
+        let range = format!("0-{}", bytes.len().saturating_sub(1));
+        Reply::status(status).with("Range", &range)
+    }
+
+    fn put(&mut self, repository: &str, session: &str, request: &Request) -> Reply {
+        let mut body = self.sessions.remove(session).unwrap_or_default();
+        body.extend_from_slice(&request.body);
+        let digest = Digest::of(&body);
         if request.parameter("digest") != Some(digest.to_string()) {
             let error = r#"{"errors":[{"code":"DIGEST_INVALID","message":"digest invalid"}]}"#;
             return Reply::status(400).body(error);
         }
-        self.blobs.insert(digest, request.body.clone());
+        self.blobs.insert(digest, body);
         self.links.insert((repository.to_owned(), digest));
         Reply::status(201).with("Docker-Content-Digest", &digest.to_string())
     }
