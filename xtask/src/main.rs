@@ -6,6 +6,7 @@
 
 mod bench;
 mod counts;
+mod cuts;
 mod demo;
 mod differential;
 mod ecr;
@@ -26,7 +27,7 @@ mod tidy;
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: cargo xtask demo|test|bench|counts|seeds|differential|faults|ecr|lint-corpus";
+    "usage: cargo xtask demo|test|bench|counts|seeds|differential|faults|ecr|cuts|lint-corpus";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["test"] => test::run(),
         ["differential", options @ ..] => differential::run(options),
+        ["cuts", options @ ..] => cuts::run(options),
         ["ecr"] => ecr::run(),
         ["faults"] => faults::run(),
         ["lint-corpus", options @ ..] => lint_corpus::run(options),

@@ -126,6 +126,10 @@ struct Shared {
     /// Bytes a second in each request; 0 is no limit.
     rate: AtomicU64,
     closed: AtomicBool,
+    /// Chunks are passed on when they have come whole, as a proxy that buffers does.
+    buffers: AtomicBool,
+    /// Bytes of bodies that came.
+    total: AtomicU64,
 }
 
 /// A running proxy.
@@ -155,6 +159,8 @@ impl Proxy {
             log: Mutex::default(),
             rate: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            buffers: AtomicBool::new(false),
+            total: AtomicU64::new(0),
         });
         let server = Arc::clone(&shared);
         thread::spawn(move || {
@@ -176,6 +182,16 @@ impl Proxy {
     /// Passes so many bytes a second in each request; 0 is no limit.
     pub(crate) fn rate(&self, bytes: u64) {
         self.shared.rate.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Passes chunks on when they have come whole, from now on.
+    pub(crate) fn buffer(&self) {
+        self.shared.buffers.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes of all bodies that came.
+    pub(crate) fn total(&self) -> u64 {
+        self.shared.total.load(Ordering::Relaxed)
     }
 
     /// All requests so far.
@@ -235,7 +251,10 @@ impl Shared {
             stall(near);
             return Ok(false);
         }
-        let up = |bytes: u64| self.note(number, |it| it.up += bytes);
+        let up = |bytes: u64| {
+            self.total.fetch_add(bytes, Ordering::Relaxed);
+            self.note(number, |it| it.up += bytes);
+        };
         if let Some((mut answer, body)) = fault.answer {
             self.copy(from, &mut io::sink(), head.length(), &up)?;
             self.note(number, |it| it.status = answer.status);
@@ -246,12 +265,24 @@ impl Shared {
             }
             return Ok(true);
         }
+        let mut chunk = None;
+        if head.method == "PATCH" && self.buffers.load(Ordering::Relaxed) {
+            let mut whole = Vec::new();
+            self.copy(from, &mut whole, head.length(), &up)?;
+            if is_gone(near) {
+                return Ok(false);
+            }
+            chunk = Some(whole);
+        }
         let far = TcpStream::connect(("127.0.0.1", self.to))?;
         let mut out = far.try_clone()?;
         out.write_all(forwarded(head).as_bytes())?;
         let limit = fault.request_ends.or(fault.request_stalls).unwrap_or(u64::MAX);
         let length = head.length();
-        let sent = self.copy(from, &mut out, length.min(limit), &up);
+        let sent = match &chunk {
+            Some(whole) => out.write_all(whole),
+            None => self.copy(from, &mut out, length.min(limit), &up),
+        };
         if length > limit || fault.request_ends == Some(0) {
             if fault.request_stalls.is_some() {
                 stall(near);
@@ -339,6 +370,14 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// Whether the other side has closed the connection.
+fn is_gone(near: &TcpStream) -> bool {
+    let _ = near.set_nonblocking(true);
+    let gone = matches!(near.peek(&mut [0]), Ok(0));
+    let _ = near.set_nonblocking(false);
+    gone
 }
 
 /// Says nothing until the other side goes.

@@ -34,6 +34,8 @@ pub(crate) fn run() -> Result<(), String> {
     program("cargo", &["test", "--workspace", "--quiet", "--no-fail-fast"])?;
     say("== Amazon ECR");
     crate::ecr::run()?;
+    say("== a push that is cut");
+    crate::cuts::run(&["--small"])?;
     if !is_root() {
         say("== beside Docker: needs root, and is left to CI");
         return Ok(());

@@ -323,6 +323,9 @@ impl Publisher<'_> {
             {
                 PushSource::Remote(reference.clone())
             }
+            LayerOrigin::Registry(reference) => {
+                PushSource::FileOf(local_blob(layer, self.bench)?, reference.clone())
+            }
             _ => PushSource::File(local_blob(layer, self.bench)?),
         })
     }

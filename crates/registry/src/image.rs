@@ -39,6 +39,8 @@ pub struct PushLayer {
 pub enum PushSource {
     /// A file with the blob's bytes.
     File(PathBuf),
+    /// A file with the blob's bytes, which a repository has, too: mounted from on the same registry.
+    FileOf(PathBuf, Reference),
     /// Memory.
     Bytes(Arc<[u8]>),
     /// An image layout.

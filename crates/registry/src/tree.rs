@@ -269,7 +269,7 @@ impl Client {
             events(PushEvent::LayerProgress { repository, digest, sent, size });
         };
         let mut from = (sibling != target.repository).then_some(sibling);
-        if let PushSource::Remote(source) = &layer.source
+        if let PushSource::Remote(source) | PushSource::FileOf(_, source) = &layer.source
             && source.registry == target.registry
         {
             from = Some(&source.repository);
@@ -283,7 +283,9 @@ impl Client {
 
     fn open_source(&self, layer: &PushLayer) -> std::io::Result<Box<dyn Read + Send>> {
         Ok(match &layer.source {
-            PushSource::File(path) => Box::new(fs_err::File::open(path)?),
+            PushSource::File(path) | PushSource::FileOf(path, _) => {
+                Box::new(fs_err::File::open(path)?)
+            }
             PushSource::Bytes(bytes) => Box::new(Cursor::new(bytes.clone())),
             PushSource::Layout(layout) => {
                 let opened = layout.open_blob(&layer.descriptor.digest);

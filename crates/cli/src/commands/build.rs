@@ -66,8 +66,7 @@ fn build(args: BuildArgs, mode: Mode, signals: &Signals) -> Result<(), Failure> 
     let secrets = inputs::secrets(&args.secrets)?;
     let (privilege, store) = enter_and_open(&args)?;
     let notes = Notes::default();
-    let told = args.verbose.then_some(&notes);
-    let client = registries::pushing(&args.registry, &args.ecr, Some(&store), told)?;
+    let client = client(&args, &store, &notes)?;
     let run = run_options::read(&args.run, &args.network, &build_args)?;
     let fetching = Fetching::new(&secrets, &run, &store, &privilege)?;
     watch(signals, &client, &fetching, &store);
@@ -150,6 +149,11 @@ fn enter_and_open(args: &BuildArgs) -> Result<(Privilege, Store), Failure> {
     let uid = rustix::process::getuid().as_raw();
     let privilege = enter(args.sandbox.as_deref(), args.single_id)?;
     Ok((privilege, Store::open(&environment::store(args.store.store.clone(), uid))?))
+}
+
+/// The client of registries, whose retries are told with `-v`.
+fn client(args: &BuildArgs, store: &Store, notes: &Notes) -> Result<Client, Failure> {
+    registries::pushing(&args.registry, &args.ecr, Some(store), args.verbose.then_some(notes))
 }
 
 /// From now on a signal ends what is under way.
