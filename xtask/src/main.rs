@@ -12,6 +12,7 @@ mod differential;
 mod ecr;
 mod faults;
 mod http;
+mod ladder;
 mod lint_corpus;
 mod noise;
 mod packages;
@@ -27,7 +28,7 @@ mod tidy;
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: cargo xtask demo|test|bench|counts|seeds|differential|faults|ecr|cuts|lint-corpus";
+    "usage: cargo xtask demo|test|bench|counts|seeds|differential|faults|ladder|ecr|cuts|lint-corpus";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         ["differential", options @ ..] => differential::run(options),
         ["cuts", options @ ..] => cuts::run(options),
         ["ecr"] => ecr::run(),
+        ["ladder", options @ ..] => ladder::run(options),
         ["faults"] => faults::run(),
         ["lint-corpus", options @ ..] => lint_corpus::run(options),
         ["bench", options @ ..] => bench::run(options),

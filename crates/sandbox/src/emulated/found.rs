@@ -82,6 +82,9 @@ impl Found {
     pub(super) fn of_descriptor(world: &World, pid: u32, number: i32) -> Result<Self, Errno> {
         let path = CString::new(format!("/proc/{pid}/fd/{number}")).map_err(|_| Errno::INVAL)?;
         let stat = memory::stat(&path, 0).map_err(|_| Errno::BADF)?;
+        if let Some(found) = world.stood_for(&stat) {
+            return Ok(found);
+        }
         let mount = Arc::clone(world.mounts.tree());
         Ok(Self { path, stat, mount, link: None, content: None, file: None })
     }

@@ -29,15 +29,16 @@ mod trace;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rustix::io::Errno;
 
 use crate::spec::Network;
-use found::Key;
-use mounts::Mounts;
+use crate::sys::memory;
+use found::{Found, Key};
+use mounts::{Mount, Mounts};
 use state::{State, States};
 
 pub(crate) use supervisor::{end_others, main};
@@ -55,6 +56,8 @@ struct World {
     /// Sockets that nobody has connected yet, the oldest first.
     sockets: Mutex<VecDeque<(u64, OwnedFd)>>,
     terminals: Mutex<BTreeSet<u32>>,
+    /// Files by the empty ones that stand in for them, the oldest first.
+    stand_ins: Mutex<VecDeque<StandIn>>,
     /// Threads whose next execve is the kernel's.
     executing: Mutex<BTreeSet<u32>>,
     /// What the tracers have reaped.
@@ -69,6 +72,18 @@ struct World {
     network: Network,
     hostname: String,
 }
+
+/// An empty file in memory, and what it stands for.
+struct StandIn {
+    inode: (u64, u64),
+    /// Kept, so that no other file gets its number.
+    _file: OwnedFd,
+    target: OwnedFd,
+    mount: Arc<Mount>,
+}
+
+/// How many are kept.
+const STAND_INS: usize = 256;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -122,6 +137,28 @@ impl World {
 
     fn add_terminal(&self, number: u32) {
         lock(&self.terminals).insert(number);
+    }
+
+    fn stand_in(&self, file: OwnedFd, found: Found) -> Result<(), Errno> {
+        let stat = memory::fstat(file.as_fd())?;
+        let target = found.file.ok_or(Errno::BADF)?;
+        let inode = (stat.st_dev, stat.st_ino);
+        let mut stand_ins = lock(&self.stand_ins);
+        if stand_ins.len() == STAND_INS {
+            stand_ins.pop_front();
+        }
+        stand_ins.push_back(StandIn { inode, _file: file, target, mount: found.mount });
+        Ok(())
+    }
+
+    /// What an empty file stands for, if it stands for something.
+    fn stood_for(&self, stat: &libc::stat) -> Option<Found> {
+        if (stat.st_nlink, stat.st_size) != (0, 0) {
+            return None;
+        }
+        let stand_ins = lock(&self.stand_ins);
+        let it = stand_ins.iter().find(|it| it.inode == (stat.st_dev, stat.st_ino))?;
+        Found::new(it.target.try_clone().ok()?, Arc::clone(&it.mount)).ok()
     }
 
     fn keep_socket(&self, inode: u64, socket: OwnedFd, most: usize) {

@@ -158,8 +158,7 @@ pub(super) fn existing(caller: &Caller<'_>, found: Found, how: How) -> Answered 
         if how.has(OFlags::DIRECTORY) && !found.is(libc::S_IFDIR) {
             return Err(Errno::NOTDIR);
         }
-        let file = found.file.ok_or(Errno::BADF)?;
-        return Ok(Reply::Descriptor { file, close_on_exec });
+        return named(caller, found, close_on_exec);
     }
     if found.is(libc::S_IFLNK) {
         return Err(Errno::LOOP);
@@ -193,6 +192,20 @@ pub(super) fn existing(caller: &Caller<'_>, found: Found, how: How) -> Answered 
     }
     let file = openat(HERE, &found.path, flags, Mode::empty())?;
     terminal(caller, &found, &file);
+    Ok(Reply::Descriptor { file, close_on_exec })
+}
+
+/// A descriptor for a path only, which the kernel does not let this process hand over: what can be
+/// opened is open for reading; an empty file stands in for the rest.
+fn named(caller: &Caller<'_>, found: Found, close_on_exec: bool) -> Answered {
+    if found.is(libc::S_IFDIR) || found.is(libc::S_IFREG) {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = openat(HERE, &found.path, flags, Mode::empty())?;
+        return Ok(Reply::Descriptor { file, close_on_exec });
+    }
+    let file = memfd_create("path", MemfdFlags::CLOEXEC)?;
+    let kept = file.try_clone().map_err(|_| Errno::MFILE)?;
+    caller.world.stand_in(kept, found)?;
     Ok(Reply::Descriptor { file, close_on_exec })
 }
 

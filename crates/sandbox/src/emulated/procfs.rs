@@ -14,6 +14,7 @@ use super::World;
 use super::found::{Content, Found};
 use super::mounts::Source;
 use super::paths::{Next, View, path_of};
+use crate::sys::memory;
 
 /// Paths that say too much about the host; Docker hides them.
 const HIDDEN: &[&[u8]] = &[
@@ -208,6 +209,10 @@ fn descriptor(
         let means = means.ok_or(Errno::NOTDIR)?;
         let after: Vec<Vec<u8>> = after.iter().map(|it| it.to_vec()).collect();
         return Ok(Next::From(join(means, &after)));
+    }
+    let path = CString::new(link.as_str()).map_err(|_| Errno::INVAL)?;
+    if let Some(found) = world.stood_for(&memory::stat(&path, 0)?) {
+        return Ok(Next::End(Box::new(found)));
     }
     // What it has open it may open again.
     let file = openat(CWD, link, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;

@@ -123,6 +123,7 @@ fn supervise(
         specials: Mutex::default(),
         sockets: Mutex::default(),
         terminals: Mutex::default(),
+        stand_ins: Mutex::default(),
         executing: Mutex::default(),
         ended: Mutex::default(),
         tracing: std::sync::RwLock::default(),

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod ending;
+mod escape;
 mod machines;
 mod owners;
 mod testbox;

@@ -172,3 +172,25 @@ fn owners_in_lower_layers_are_seen() {
     assert_eq!(it.mark("etc/passwd", OWNER).as_deref(), Some("33:44"));
     assert_eq!(std::fs::metadata(&base).unwrap().mode() & 0o777, 0o644);
 }
+
+#[test]
+fn descriptors_for_a_path_alone_mean_their_file() {
+    for who in EVERYBODY {
+        let it = TestBox::new(who);
+        // tar changes modes by such a descriptor.
+        let script = "mkdir -p /a/b; mkfifo /a/p; ln -s p /a/l; chown 7:8 /a/p; chmod 2775 /a
+            tar -cf /t.tar a; mkdir /c; tar -C /c -xpf /t.tar; stat -c '%n %a %u:%g' /c/a /c/a/*";
+        let seen = it.print(script);
+        let seen: String = seen.lines().take(4).map(|it| format!("{it}\n")).collect();
+        let expected = "/c/a 2775 0:0\n/c/a/b 755 0:0\n/c/a/l 777 0:0\n/c/a/p 644 7:8\n";
+        assert_eq!(seen, expected, "{who:?}");
+    }
+}
+
+#[test]
+fn capabilities_can_be_set_again() {
+    for who in EVERYBODY {
+        let it = TestBox::new(who);
+        assert_eq!(it.print("setpriv --nnp id -u"), "0\n", "{who:?}");
+    }
+}
