@@ -172,7 +172,7 @@ impl Lab {
             let script = text(&root().join("testdata/bases/make.sh"));
             output(&script, &[&text(&bases), "debian", "node20"])?;
         }
-        let given = std::env::var("DOCKER_HOST").ok();
+        let given = std::env::var_os("DOCKER_HOST").and_then(|it| it.into_string().ok());
         let own_engine = given.is_none();
         let socket = given
             .unwrap_or_else(|| format!("unix://{}", work.join("docker/docker.sock").display()));
