@@ -220,7 +220,7 @@ impl Lab {
             Place::Root => Command::new(&self.strake),
             Place::User(user) => {
                 let mut command = Command::new("setpriv");
-                command.args(["--reuid", user, "--regid", USER, "--clear-groups"]);
+                command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
                 command.arg(&self.strake);
                 command
             }

@@ -27,8 +27,7 @@ mod tidy;
 
 use std::process::ExitCode;
 
-const USAGE: &str =
-    "usage: cargo xtask demo|test|bench|counts|seeds|differential|faults|ladder|ecr|cuts|lint-corpus";
+const USAGE: &str = "usage: cargo xtask demo|test|bench|counts|seeds|differential|faults|ladder|ecr|cuts|lint-corpus";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
