@@ -169,19 +169,19 @@ pub(crate) struct BuildArgs {
     #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=NAME]")]
     pub(crate) secrets: Vec<String>,
     /// Push the image to the registries that its names say
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, value_parser = switch)]
     pub(crate) push: bool,
     /// Put the image into the store (strake has no daemon to load into)
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, value_parser = switch)]
     pub(crate) load: bool,
     /// What to write: type=oci|docker|tar|local|image|registry,dest=..; may be repeated
     #[arg(short = 'o', long = "output", value_name = "type=TYPE[,KEY=VALUE..]")]
     pub(crate) outputs: Vec<String>,
     /// Ask the registry for base images even if the store has an image of that name
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, value_parser = switch)]
     pub(crate) pull: bool,
     /// Use no finished step of an earlier build
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, value_parser = switch)]
     pub(crate) no_cache: bool,
     /// Use no finished step of these stages
     #[arg(long, value_name = "STAGE,..", value_delimiter = ',')]
@@ -203,7 +203,7 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "KIND")]
     pub(crate) progress: Option<String>,
     /// Print nothing but the image's digest
-    #[arg(short = 'q', long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
+    #[arg(short = 'q', long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, hide_default_value = true, value_parser = switch)]
     pub(crate) quiet: bool,
     /// Write the image's digest to this file
     #[arg(long, value_name = "FILE")]
@@ -337,4 +337,9 @@ pub(crate) struct PruneArgs {
     /// Where the store is.
     #[command(flatten)]
     pub(crate) store: StoreArgs,
+}
+
+/// A switch as Docker reads it.
+fn switch(text: &str) -> Result<bool, String> {
+    crate::output::boolean("", text).map_err(|_| "write true or false".to_owned())
 }

@@ -227,8 +227,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("--volume", "use RUN --mount=type=bind or a --build-context"),
 ];
 
-/// What is said of an unknown flag that another builder has.
+/// What is said where the context is missing, and of an unknown flag that another builder has.
 pub(crate) fn elsewhere(error: &clap::Error) -> Option<Failure> {
+    if error.kind() == ErrorKind::MissingRequiredArgument {
+        let what = "there is no context";
+        return Some(
+            Failure::usage(what).hint("give the folder that COPY reads: `strake build .`"),
+        );
+    }
     if error.kind() != ErrorKind::UnknownArgument {
         return None;
     }

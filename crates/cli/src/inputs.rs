@@ -37,6 +37,11 @@ pub(crate) fn labels(written: &[String]) -> Result<Vec<(String, String)>, Failur
     pairs("--label", &written.iter().map(whole).collect::<Vec<_>>())
 }
 
+/// `--shm-size`.
+pub(crate) fn shm_size(text: &str) -> Result<u64, Failure> {
+    crate::units::size(text).map_err(|error| Failure::usage(format!("--shm-size: {error}")))
+}
+
 /// `NAME=VALUE` pairs of `flag`.
 pub(crate) fn pairs(flag: &str, written: &[String]) -> Result<Vec<(String, String)>, Failure> {
     written

@@ -12,6 +12,7 @@ mod cache_flags;
 mod clock;
 mod commands;
 mod contexts;
+mod destinations;
 mod docker_flags;
 mod environment;
 mod epoch;

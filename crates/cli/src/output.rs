@@ -4,7 +4,11 @@ mod csv;
 mod keys;
 
 use crate::{annotations::Annotations, failure::Failure};
-use std::{collections::BTreeMap, io::IsTerminal, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
 use strake_export::MediaTypes;
 use strake_layer::Compression;
 use strake_oci::Reference;
@@ -123,6 +127,16 @@ impl Output {
         match &self.kind {
             Kind::OciTar(sink) | Kind::Docker(sink) | Kind::Tar(sink) => *sink == Sink::Stdout,
             Kind::OciFolder(_) | Kind::Local(_) | Kind::Registry { .. } | Kind::Store => false,
+        }
+    }
+
+    /// The file that an archive goes to.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.kind {
+            Kind::OciTar(Sink::File(path))
+            | Kind::Docker(Sink::File(path))
+            | Kind::Tar(Sink::File(path)) => Some(path),
+            _ => None,
         }
     }
 

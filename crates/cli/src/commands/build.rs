@@ -6,7 +6,7 @@ use crate::{
     build_arguments, clock,
     commands::call::{self, Ask, Call},
     contexts::{self, Wanted},
-    environment,
+    destinations, environment,
     failure::{Failure, chain, disk_hint},
     fetching::Fetching,
     inputs::{self, Named},
@@ -17,7 +17,6 @@ use crate::{
     publish::{self, Published, Publisher},
     registries, run_options, say,
     signals::{Signals, cancelled},
-    units,
 };
 use std::{
     collections::BTreeMap,
@@ -58,7 +57,7 @@ pub(crate) fn run(args: BuildArgs, mode: Mode) -> Result<(), Failure> {
 fn build(args: BuildArgs, mode: Mode, signals: &Signals) -> Result<(), Failure> {
     args.docker.check()?;
     let call = call::read(args.call.as_deref(), args.check)?;
-    let outputs = Output::choose(&args.outputs, args.push, args.load, !args.tags.is_empty())?;
+    let outputs = outputs(&args, matches!(mode, Mode::Build) && call.is_none())?;
     let names = names(&args.tags)?;
     let build_args = inputs::build_args(&args.build_args)?;
     let asked = Asked::new(&args.platform, &args.annotations, &build_args, &outputs)?;
@@ -103,7 +102,7 @@ fn build(args: BuildArgs, mode: Mode, signals: &Signals) -> Result<(), Failure> 
         source_date_epoch: source_date_epoch.map(i64::from),
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
         extra_hosts: inputs::extra_hosts(&args.add_hosts)?,
-        shm_size: args.shm_size.as_deref().map(units::size).transpose().map_err(Failure::usage)?,
+        shm_size: args.shm_size.as_deref().map(inputs::shm_size).transpose()?,
         run,
         host_env: Vec::new(),
         made: Mutex::default(),
@@ -275,10 +274,23 @@ pub(crate) fn enter(sandbox: Option<&str>, single_id: bool) -> Result<Privilege,
     Ok(strake_sandbox::enter(&EnterOptions { path, single_id, backend })?)
 }
 
+/// Where the image goes. What will be written has to be possible.
+fn outputs(args: &BuildArgs, will_write: bool) -> Result<Vec<Output>, Failure> {
+    let outputs = Output::choose(&args.outputs, args.push, args.load, !args.tags.is_empty())?;
+    if will_write {
+        destinations::check(args, &outputs)?;
+    }
+    Ok(outputs)
+}
+
 fn names(tags: &[String]) -> Result<Vec<Reference>, Failure> {
     tags.iter()
         .map(|it| {
-            let mut name: Reference = it.parse()?;
+            let wrong = |error| {
+                Failure::usage(format!("-t {it}: {error}"))
+                    .hint("write e.g. registry.example/team/app:1, in lower case but for the tag")
+            };
+            let mut name: Reference = it.parse().map_err(wrong)?;
             if name.digest.is_some() {
                 return Err(Failure::usage(format!("-t {it}: a name to give has no digest"))
                     .hint("write NAME:TAG"));
