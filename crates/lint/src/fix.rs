@@ -55,6 +55,12 @@ pub fn fix_file(
         source = next;
         report = after;
     }
+    // What another file mends is found no more once that is written.
+    let written = |it: &Finding| {
+        let fix = it.fix.as_ref().filter(|it| it.safety <= safety);
+        fix.is_some_and(|it| it.files.iter().any(|it| files.contains(it)))
+    };
+    report.findings.retain(|it| !written(it));
     Ok(Fixed { text: source.text, count, files, report })
 }
 
