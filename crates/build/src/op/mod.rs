@@ -122,7 +122,9 @@ pub(crate) fn sources(engine: &Engine<'_>, op: &Op) -> Result<Vec<(String, Strin
 
 pub(crate) fn look_up(engine: &Engine<'_>, key: &strake_plan::StepKey) -> Option<ImageLayer> {
     let result = engine.bench.store.step(key)?;
-    stored(engine, result.layer?)
+    let layer = stored(engine, result.layer?)?;
+    // Another step may have made the same bytes at another time, which is another identity.
+    Some(ImageLayer { content: result.content.unwrap_or(layer.content), ..layer })
 }
 
 fn stored(engine: &Engine<'_>, diff_id: DiffId) -> Option<ImageLayer> {
@@ -209,7 +211,7 @@ fn store(
         && let Some(layer) = stored(engine, equal)
     {
         keep(engine, state, equal, guard);
-        return Ok(layer);
+        return Ok(ImageLayer { content, ..layer });
     }
     bench.store.insert_blob(&packed.file, &packed.descriptor.digest)?;
     bench.store.insert_index(&packed.diff_id, &packed.index)?;
