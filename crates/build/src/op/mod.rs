@@ -195,7 +195,8 @@ fn store(
         return Ok(layer);
     }
     let dir = bench.store.temp_dir("pack")?;
-    if changes.len() > MANY {
+    let many = changes.len() > MANY;
+    if many {
         // What the changes were made from is gone: packing is not to take its place besides.
         strake_sandbox::trim_memory();
     }
@@ -206,6 +207,10 @@ fn store(
         }
         None => strake_layer::pack(changes, &options, dir.path())?,
     };
+    if many {
+        // Nor the index that of packing's buffers.
+        strake_sandbox::trim_memory();
+    }
     let content = ContentId(strake_layer::content_id(&packed.index, Some(window)));
     if let Some(equal) = bench.store.equal_layer(state.root, content)
         && let Some(layer) = stored(engine, equal)
