@@ -22,6 +22,15 @@ pub struct Lab {
     user: Option<u32>,
 }
 
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if !is_root() {
+            // With subordinate ids the store has files that the user can only remove by way of it.
+            let _ = self.command(&["prune", "--all"]).output();
+        }
+    }
+}
+
 /// Whether the tests are run by root, who can make mounts and become another user.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
