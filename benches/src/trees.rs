@@ -1,7 +1,7 @@
 //! Trees on disk: walked, matched against ignore rules, searched for what a RUN changed.
 
 use crate::data;
-use std::{hint::black_box, path::PathBuf};
+use std::{hint::black_box, path::PathBuf, sync::Arc};
 use strake_context::{Context, Patterns};
 use strake_layer::{Compression, Form, PackOptions, Tree, pack, unpack as unpack_layer};
 use strake_rootfs::{Prepare, Root};
@@ -47,7 +47,7 @@ pub(crate) fn diff() -> Box<dyn FnMut()> {
     fs_err::create_dir(&lower).expect("a folder");
     let blob = fs_err::File::open(&packed.file).expect("it is there");
     let index = unpack_layer(blob, None, None, &lower, Form::SingleId).expect("a layer");
-    let tree = Tree::stack(&[index.into()]);
+    let tree = Arc::new(Tree::stack(&[index.into()]));
     let privilege = Privilege::SingleId;
     let lowers = [lower];
     let spec = Prepare {
