@@ -2,8 +2,8 @@
 //! what it sends is counted on the way to the registry.
 //!
 //! `cargo xtask cuts` has 1 GB and 20 cuts, `--small` a tenth of it and 5. Twice: where chunks stay (Debian's
-//! registry behind a proxy that buffers requests, as nginx does), and at Debian's registry itself, which
-//! forgets an upload whose chunk breaks.
+//! registry behind a front that takes chunks whole and knows how far an upload is), and at Debian's registry
+//! itself, which forgets an upload whose chunk breaks.
 
 use crate::{
     noise,
@@ -144,7 +144,7 @@ fn judged(scale: &Scale, proxy: &Proxy, image: u64, stay: bool) -> Result<String
     }
     let twice = stored.values().filter(|it| **it > 1).count();
     let name = match stay {
-        true => "docker-registry behind a proxy that buffers",
+        true => "docker-registry behind a front that keeps chunks",
         false => "docker-registry",
     };
     let mega = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);

@@ -3,6 +3,7 @@
 //! Shared with the tests of `strake-registry` and `strake-cli`, which name this file by its path.
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
@@ -130,6 +131,8 @@ struct Shared {
     buffers: AtomicBool,
     /// Bytes of bodies that came.
     total: AtomicU64,
+    /// Where uploads stand, by path: with `buffers` an address that is old leads there, too.
+    uploads: Mutex<BTreeMap<String, String>>,
 }
 
 /// A running proxy.
@@ -161,6 +164,7 @@ impl Proxy {
             closed: AtomicBool::new(false),
             buffers: AtomicBool::new(false),
             total: AtomicU64::new(0),
+            uploads: Mutex::default(),
         });
         let server = Arc::clone(&shared);
         thread::spawn(move || {
@@ -276,7 +280,7 @@ impl Shared {
         }
         let far = TcpStream::connect(("127.0.0.1", self.to))?;
         let mut out = far.try_clone()?;
-        out.write_all(forwarded(head).as_bytes())?;
+        out.write_all(forwarded(&self.current(head)).as_bytes())?;
         let limit = fault.request_ends.or(fault.request_stalls).unwrap_or(u64::MAX);
         let length = head.length();
         let sent = match &chunk {
@@ -291,6 +295,7 @@ impl Shared {
         }
         let mut answers = BufReader::with_capacity(64 << 10, far);
         let Some(mut answer) = read_answer(&mut answers)? else { return Ok(false) };
+        self.remember(&answer);
         if let Some(edit) = fault.edits {
             edit(&mut answer);
         }
@@ -302,6 +307,31 @@ impl Shared {
             write_head(near, &answer)?;
         }
         Ok(whole && sent.is_ok())
+    }
+
+    /// Keeps where an upload goes on: `Location: http://host/PATH?_state=..`.
+    fn remember(&self, answer: &Answer) {
+        let location = answer.header("location");
+        let path = location.find("/v2/").map(|it| &location[it..]).unwrap_or_default();
+        if let Some((path, query)) = path.split_once("?_state=") {
+            let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+            uploads.insert(path.to_owned(), query.to_owned());
+        }
+    }
+
+    /// The request with the state that its upload has now.
+    fn current(&self, head: &Head) -> Head {
+        let mut head = head.clone();
+        if self.buffers.load(Ordering::Relaxed)
+            && let Some((path, query)) = head.target.split_once("?_state=")
+        {
+            let uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+            let rest = query.find('&').map(|it| &query[it..]).unwrap_or_default();
+            if let Some(state) = uploads.get(path) {
+                head.target = format!("{path}?_state={state}{rest}");
+            }
+        }
+        head
     }
 
     /// Gives the answer back. Returns whether the connection may be used again.
