@@ -205,10 +205,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("--opt", "use --build-arg, --target and --platform"),
     ("--frontend", "leave it out: strake reads Dockerfiles"),
     ("--local", "the context is the last word; name others with --build-context NAME=DIR"),
-    (
-        "--registry-mirror",
-        "name the mirror in FROM, or with --build-context NAME=docker-image://..",
-    ),
     ("--reproducible", "give -o ..,rewrite-timestamp=true and SOURCE_DATE_EPOCH"),
     ("--root", "use --store DIR"),
     ("--single-snapshot", ONE_STAGE),
