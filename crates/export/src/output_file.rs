@@ -41,10 +41,7 @@ pub fn write_file(
     let temporary = neighbour(dest);
     if let Some(file) = nameless(dest)? {
         fill(&file, write)?;
-        name(&file, dest, &temporary)?;
-        // One that a killed process left; whoever is using it makes it again.
-        drop(fs::remove_file(&temporary));
-        return Ok(());
+        return Ok(name(&file, dest, &temporary)?);
     }
     let file = claim(&temporary)?;
     let written = fill(&file, write).and_then(|()| Ok(fs::rename(&temporary, dest)?));
@@ -99,33 +96,27 @@ fn nameless(dest: &Path) -> io::Result<Option<File>> {
 }
 
 /// Gives the file its name, in place of a file that has it. Nothing can be linked over another file, so
-/// the neighbour's name stands between for a moment.
+/// the neighbour's name stands between for a moment. The folder is locked meanwhile: a file that lost its
+/// only name can never get one again, so no other export may take this one's away.
 fn name(file: &File, dest: &Path, neighbour: &Path) -> io::Result<()> {
     use rustix::{
-        fs::{AtFlags, CWD, linkat},
+        fs::{AtFlags, CWD, FlockOperation, flock, linkat},
         io::Errno,
     };
+    let folder = dest.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = File::open(folder)?;
+    // Where the file system has no locks, exports to one name at one time may fail, with an error.
+    let _ = flock(&folder, FlockOperation::LockExclusive);
+    // One that a killed process left.
+    drop(fs::remove_file(neighbour));
     let own = format!("/proc/self/fd/{}", file.as_raw_fd());
     let link = |to: &Path| linkat(CWD, &own, CWD, to, AtFlags::SYMLINK_FOLLOW);
     match link(dest) {
         Err(Errno::EXIST) => {}
         done => return Ok(done?),
     }
-    // Only others that are between these two steps can be in the way, or one that was killed there.
-    for _ in 0..1000 {
-        match link(neighbour) {
-            Ok(()) => match fs::rename(neighbour, dest) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                done => return done,
-            },
-            Err(Errno::EXIST) => match fs::remove_file(neighbour) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            },
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is in use", neighbour.display())))
+    link(neighbour)?;
+    fs::rename(neighbour, dest)
 }
 
 /// `.NAME.strake.tmp` in the same folder.
