@@ -58,6 +58,8 @@ pub(crate) struct Engine<'a> {
     places: OnceLock<Option<TempDir>>,
     /// First vertex of each stage.
     vertices: Vec<usize>,
+    /// The target, the stage that it begins with, and so on: their layers are the image's.
+    below: Vec<StageId>,
 }
 
 #[derive(Clone)]
@@ -99,6 +101,7 @@ impl<'a> Engine<'a> {
             known: Known::default(),
             places: OnceLock::new(),
             vertices: vertices(plan),
+            below: below(plan),
         }
     }
 
@@ -179,6 +182,7 @@ impl<'a> Engine<'a> {
             self.step(at, &name, &mut state).map_err(|error| {
                 Box::new(Failed { error, span: step.span, text: step.text.clone() })
             })?;
+            self.tell(id, &mut state);
         }
         Ok(state)
     }
@@ -197,6 +201,16 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Tells of new layers of the image.
+    fn tell(&self, id: StageId, state: &mut State) {
+        if state.made && self.below.contains(&id) {
+            for layer in &state.layers[state.told..] {
+                (self.emit)(Event::Layer { layer: Box::new(layer.clone()) });
+            }
+            state.told = state.layers.len();
+        }
+    }
+
     fn step(&self, at: At<'_>, name: &str, state: &mut State) -> Result<(), StepError> {
         if self.bench.has_failed() {
             return Err(StepError::Stopped);
@@ -211,8 +225,9 @@ impl<'a> Engine<'a> {
         }
         (self.emit)(Event::Started { vertex: at.vertex, name: name.to_owned() });
         match op::execute(self, at, state) {
-            Ok(layer) => {
-                state.push(layer, name.to_owned());
+            Ok(done) => {
+                state.made |= done.made;
+                state.push(done.layer, name.to_owned());
                 state.history.push(history(at.step, false));
                 (self.emit)(Event::Done { vertex: at.vertex });
                 Ok(())
@@ -278,6 +293,14 @@ pub(crate) fn vertices(plan: &Plan) -> Vec<usize> {
         next += 1 + stage.steps.iter().filter(|it| has_vertex(it)).count();
     }
     first
+}
+
+fn below(plan: &Plan) -> Vec<StageId> {
+    let next = |it: &StageId| match &plan.stages[it.0].base {
+        Base::Stage(id) => Some(*id),
+        Base::Image(_) | Base::Scratch => None,
+    };
+    std::iter::successors(Some(plan.target), next).collect()
 }
 
 /// The layers of a base, none of them fetched.

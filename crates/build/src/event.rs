@@ -1,5 +1,7 @@
 //! What a build tells while it runs. Readers are the CLI's.
 
+use crate::ImageLayer;
+
 /// Number of a vertex: a FROM or a step that does something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VertexId(pub usize);
@@ -59,6 +61,12 @@ pub enum Event {
         vertex: VertexId,
         /// Why.
         error: String,
+    },
+    /// A layer of the image is finished, while later steps still run. Only told once a step of the target
+    /// was not found in the cache, then for all layers below too: what was all cached may be all there.
+    Layer {
+        /// Which.
+        layer: Box<ImageLayer>,
     },
     /// Something that does not stop the build.
     Warning {

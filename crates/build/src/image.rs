@@ -19,7 +19,7 @@ pub struct Image {
 }
 
 /// A finished layer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageLayer {
     /// SHA-256 of its tar.
     pub diff_id: DiffId,
@@ -77,7 +77,17 @@ pub fn local_blob(layer: &ImageLayer, bench: &Workbench) -> Result<PathBuf, Step
 
 /// Config and manifest of the target stage.
 pub(crate) fn assemble(stage: &Stage, state: State, epoch: Option<i64>) -> Image {
-    let State { layers, root: _, mut history, base_history, made_by, os_features, author } = state;
+    let State {
+        layers,
+        root: _,
+        mut history,
+        base_history,
+        made_by,
+        os_features,
+        author,
+        made: _,
+        told: _,
+    } = state;
     history::count_layers(&mut history, made_by);
     let times: Vec<Option<String>> =
         layers.iter().map(|it| it.created.map(time::rfc3339)).collect();

@@ -116,6 +116,7 @@ impl Shared {
                 state.ended.insert(vertex);
                 Event::Failed { vertex, error }
             }
+            Event::Layer { layer } => Event::Layer { layer },
             Event::Warning { text } => Event::Warning { text },
         })
     }
@@ -138,6 +139,7 @@ fn marked(plan: &Plan, offset: usize, event: Event) -> Event {
         }
         Event::Done { vertex } => Event::Done { vertex: moved(vertex) },
         Event::Failed { vertex, error } => Event::Failed { vertex: moved(vertex), error },
+        Event::Layer { layer } => Event::Layer { layer },
         Event::Warning { text } => Event::Warning { text },
     }
 }

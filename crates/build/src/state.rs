@@ -21,6 +21,10 @@ pub(crate) struct State {
     pub(crate) os_features: Vec<String>,
     /// The base's author.
     pub(crate) author: Option<String>,
+    /// Whether a step was not found in the cache.
+    pub(crate) made: bool,
+    /// How many of the layers have been told of.
+    pub(crate) told: usize,
 }
 
 impl State {
@@ -33,6 +37,8 @@ impl State {
             made_by: Vec::new(),
             os_features: Vec::new(),
             author: None,
+            made: false,
+            told: 0,
         }
     }
 

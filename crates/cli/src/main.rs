@@ -3,6 +3,7 @@
 //! Invariant: no logic of building. This crate reads the environment, looks at the clock and
 //! prints; the others do none of these.
 
+mod ahead;
 mod annotations;
 mod args;
 mod args_registry;

@@ -140,6 +140,16 @@ impl Output {
         }
     }
 
+    /// Whether layers go to a registry as the build packs them with `compression`.
+    pub(crate) fn takes_layers_of(&self, packed: Compression) -> bool {
+        let wanted = self.compression.unwrap_or(Compression::Gzip(Compression::DEFAULT_GZIP));
+        self.is_push()
+            && wanted == packed
+            && self.estargz.is_none()
+            && !self.rewrite_timestamp
+            && !self.force_compression
+    }
+
     fn is_push(&self) -> bool {
         matches!(self.kind, Kind::Registry { by_digest: _, store: _ })
     }

@@ -11,7 +11,9 @@ use std::{
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
-use strake_build::{BuildError, Event, ImageLayer, LayerOrigin, VertexId, Workbench, local_blob};
+use strake_build::{
+    BuildError, Event, ImageLayer, LayerOrigin, StepError, VertexId, Workbench, local_blob,
+};
 use strake_export::{ExportError, MediaTypes, Owners};
 use strake_oci::{Descriptor, Digest, Reference};
 use strake_plan::Plan;
@@ -309,26 +311,27 @@ impl Publisher<'_> {
     fn pushed(&self, part: &Part) -> Result<PushImage, Failure> {
         let mut layers = Vec::new();
         for (layer, descriptor) in &part.layers {
-            layers.push(PushLayer { descriptor: descriptor.clone(), source: self.source(layer)? });
+            let source = source(layer, self.bench)?;
+            layers.push(PushLayer { descriptor: descriptor.clone(), source });
         }
         let (manifest, config) = (part.manifest.clone(), part.config.bytes.clone());
         Ok(PushImage { manifest, config, layers })
     }
+}
 
-    /// A layer's file where there is one; else the repository that it can be mounted from.
-    fn source(&self, layer: &ImageLayer) -> Result<PushSource, Failure> {
-        Ok(match &layer.origin {
-            LayerOrigin::Registry(reference)
-                if self.bench.store.blob(&layer.descriptor.digest).is_none() =>
-            {
-                PushSource::Remote(reference.clone())
-            }
-            LayerOrigin::Registry(reference) => {
-                PushSource::FileOf(local_blob(layer, self.bench)?, reference.clone())
-            }
-            _ => PushSource::File(local_blob(layer, self.bench)?),
-        })
-    }
+/// A layer's file where there is one; else the repository that it can be mounted from.
+pub(crate) fn source(layer: &ImageLayer, bench: &Workbench) -> Result<PushSource, StepError> {
+    Ok(match &layer.origin {
+        LayerOrigin::Registry(reference)
+            if bench.store.blob(&layer.descriptor.digest).is_none() =>
+        {
+            PushSource::Remote(reference.clone())
+        }
+        LayerOrigin::Registry(reference) => {
+            PushSource::FileOf(local_blob(layer, bench)?, reference.clone())
+        }
+        _ => PushSource::File(local_blob(layer, bench)?),
+    })
 }
 
 /// What goes into a layout.

@@ -71,6 +71,37 @@ fn an_image_travels() {
     lab.assert_tidy();
 }
 
+/// A RUN that ends only when the registry has layers of its image, and one that never ends well.
+#[test]
+fn layers_leave_before_the_build_ends() {
+    let lab = Lab::new();
+    let registry = Registry::start(&lab);
+    let wait = |name: &str| {
+        let repositories = format!("wget -q -O- http://127.0.0.1:{}/v2/_catalog", registry.port);
+        format!(
+            "RUN i=0; until {repositories} | grep {name}; do sleep 0.1; let i=i+1; [ $i -lt 200 ]; done"
+        )
+    };
+    let file =
+        format!("FROM base\nCOPY Dockerfile /early\n{}\nRUN echo late > /late\n", wait("good"));
+    lab.write("context/Dockerfile", &file);
+    let ended = lab.build(&["--push", "-t", &registry.name("good:1")]).ok();
+    assert!(ended.stderr.contains("pushing layers"), "{}", ended.stderr);
+    let inspected = lab.strake(&["inspect", "--remote", "--raw", &registry.name("good:1")]).ok();
+    assert_eq!(inspected.stdout.matches("tar+gzip").count(), 4, "{}", inspected.stdout);
+
+    // A build that fails after that leaves no name.
+    lab.write("context/Dockerfile", &file.replace("good", "bad").replace("echo late", "false"));
+    lab.build(&["--push", "-t", &registry.name("bad:1")]).failed_with(&["false > /late"]);
+    assert!(registry.has("good", "1") && !registry.has("bad", "1"));
+
+    // Nothing is asked for ahead where nothing is new.
+    lab.write("context/Dockerfile", &file);
+    let again = lab.build(&["--push", "-t", &registry.name("good:1")]).ok();
+    assert!(!again.stderr.contains("pushing layers"), "{}", again.stderr);
+    lab.assert_tidy();
+}
+
 #[test]
 fn an_index_stays_whole() {
     let lab = Lab::new();

@@ -1,7 +1,7 @@
 //! The client: options, and what is made of them at the first request.
 
 use crate::{
-    Chunks, Error, Journal, Keychain, KeychainError, Mirror, Retries, Retry,
+    Chunks, Error, Journal, Keychain, KeychainError, Mirror, PushOutcome, Retries, Retry,
     auth::Auth,
     retry::{self, Failed},
     tls,
@@ -13,11 +13,12 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
+use strake_oci::Digest;
 use tokio::{
     runtime::Runtime,
     sync::{OnceCell, Semaphore, watch},
@@ -203,7 +204,11 @@ struct Shared {
     options: Options,
     inner: Mutex<Option<Arc<Inner>>>,
     cancelled: watch::Sender<bool>,
+    arrived: Mutex<Arrived>,
 }
+
+/// How blobs that were sent ahead of their image came to a repository.
+pub(crate) type Arrived = BTreeMap<(String, Digest), PushOutcome>;
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -221,7 +226,8 @@ impl Client {
             });
         }
         let (inner, cancelled) = (Mutex::new(None), watch::Sender::new(false));
-        Ok(Client { shared: Arc::new(Shared { options, inner, cancelled }) })
+        let arrived = Mutex::default();
+        Ok(Client { shared: Arc::new(Shared { options, inner, cancelled, arrived }) })
     }
 
     /// Ends what this client and its clones do, now and later, with [`Error::Cancelled`].
@@ -232,6 +238,11 @@ impl Client {
     /// The number of transfers at a time.
     pub(crate) fn concurrency(&self) -> usize {
         self.shared.options.concurrency.max(1)
+    }
+
+    /// What has been sent ahead, by registry and repository.
+    pub(crate) fn arrived(&self) -> MutexGuard<'_, Arrived> {
+        self.shared.arrived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The running part, made when first needed.

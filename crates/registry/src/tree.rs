@@ -250,6 +250,20 @@ impl Client {
         Ok(fresh.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Sends a layer of an image that is not finished yet: when the image is pushed to `target`'s
+    /// repository with this client, or a clone of it, the layer is there. Ends early once `stop` is set.
+    pub fn push_ahead(
+        &self,
+        layer: &PushLayer,
+        target: &Reference,
+        stop: &AtomicBool,
+        events: &(dyn Fn(PushEvent) + Sync),
+    ) -> Result<PushOutcome, Error> {
+        let outcome = self.push_layer(layer, target, &target.repository, stop, events)?;
+        self.arrived().insert((place(target), layer.descriptor.digest), outcome);
+        Ok(outcome)
+    }
+
     fn push_layer(
         &self,
         layer: &PushLayer,
@@ -260,6 +274,9 @@ impl Client {
     ) -> Result<PushOutcome, Error> {
         let (repository, descriptor) = (place(target), &layer.descriptor);
         let (digest, size) = (descriptor.digest, descriptor.size);
+        if let Some(outcome) = self.arrived().get(&(repository.clone(), digest)) {
+            return Ok(*outcome);
+        }
         events(PushEvent::LayerStarted {
             repository: repository.clone(),
             descriptor: descriptor.clone(),

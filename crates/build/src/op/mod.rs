@@ -29,12 +29,21 @@ pub(crate) struct Made {
     pub(crate) warnings: Vec<String>,
 }
 
+/// The layer of a step.
+pub(crate) struct Done {
+    pub(crate) layer: ImageLayer,
+    /// Whether the step was not found in the cache.
+    pub(crate) made: bool,
+}
+
+impl Done {
+    fn found(layer: ImageLayer) -> Done {
+        Done { layer, made: false }
+    }
+}
+
 /// Returns the layer of the step: a stored one where the key is known or the content is equal.
-pub(crate) fn execute(
-    engine: &Engine<'_>,
-    at: At<'_>,
-    state: &State,
-) -> Result<ImageLayer, StepError> {
+pub(crate) fn execute(engine: &Engine<'_>, at: At<'_>, state: &State) -> Result<Done, StepError> {
     match &at.step.op {
         Op::Run(op) => {
             let sources = run::sources(engine, op)?;
@@ -56,7 +65,7 @@ fn cached(
     state: &State,
     sources: &[(String, String)],
     make: impl FnOnce(Option<&EarlierLayer>) -> Result<Made, StepError>,
-) -> Result<ImageLayer, StepError> {
+) -> Result<Done, StepError> {
     let bench = engine.bench;
     let record = step_key(&at.step.op, state.root, &at.stage.platform, sources);
     let key = record.key();
@@ -65,7 +74,7 @@ fn cached(
         && let Some(layer) = look_up(engine, &key)
     {
         (engine.emit)(Event::Cached { vertex: at.vertex });
-        return Ok(layer);
+        return Ok(Done::found(layer));
     }
     // Concurrent builds that need the same step wait here for the one that makes it.
     let _only_one = bench.store.lock(&format!("step {key}"))?;
@@ -73,7 +82,7 @@ fn cached(
         && let Some(layer) = look_up(engine, &key)
     {
         (engine.emit)(Event::Cached { vertex: at.vertex });
-        return Ok(layer);
+        return Ok(Done::found(layer));
     }
     let slot = format!("{} {}", at.stage.name, at.step.text);
     let reason = explain(bench.store.last_record(&slot).as_ref(), &record);
@@ -89,7 +98,7 @@ fn cached(
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     finish(engine, &key, &slot, record, &layer, millis)?;
     bench.note_made(key);
-    Ok(layer)
+    Ok(Done { layer, made: true })
 }
 
 fn tracing_miss(engine: &Engine<'_>, at: At<'_>, reason: &strake_cache::MissReason) {

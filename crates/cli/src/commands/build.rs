@@ -1,6 +1,7 @@
 //! `strake build`.
 
 use crate::{
+    ahead::Ahead,
     args::BuildArgs,
     bases::Bases,
     build_arguments, clock,
@@ -24,7 +25,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Mutex, atomic::AtomicBool},
 };
-use strake_build::{BuildError, StepError, Workbench};
+use strake_build::{BuildError, Event, StepError, VertexId, Workbench};
 use strake_cache::Store;
 use strake_context::StatIndex;
 use strake_diag::{Diagnostic, Source};
@@ -247,10 +248,23 @@ fn run_and_publish(
         journal.note(&event);
         reader.event(event);
     };
-    let run = match plans {
-        [only] if !asked.index => strake_build::run(only, bench, &emit).map(|it| vec![it]),
-        several => strake_build::run_all(several, bench, &emit),
-    };
+    let ahead = VertexId(publish::vertex(plans).0 + 1);
+    let ahead = Ahead::new(outputs, names, bench, &emit, ahead);
+    let run = std::thread::scope(|scope| {
+        let emit = |event| match event {
+            Event::Layer { layer } => ahead.take(scope, *layer),
+            event => emit(event),
+        };
+        let run = match plans {
+            [only] if !asked.index => strake_build::run(only, bench, &emit).map(|it| vec![it]),
+            several => strake_build::run_all(several, bench, &emit),
+        };
+        if run.is_err() {
+            ahead.stop();
+        }
+        run
+    });
+    ahead.finish();
     let built =
         run.map_err(|error| explain(&error, source, bench.store.root())).and_then(|images| {
             let vertex = publish::vertex(plans);

@@ -56,6 +56,7 @@ impl Journal {
             Event::Output { .. }
             | Event::Progress { .. }
             | Event::Done { .. }
+            | Event::Layer { .. }
             | Event::Warning { .. } => {}
         }
     }

@@ -97,6 +97,7 @@ impl Show for Plain {
                 let error = error.lines().map(|it| harmless(it.as_bytes())).collect::<Vec<_>>();
                 self.step(vertex, at).end(at, Some(format!("ERROR: {}", error.join("\n"))));
             }
+            Event::Layer { .. } => {}
             Event::Warning { text } => {
                 self.pause()?;
                 let text = text.lines().map(|it| harmless(it.as_bytes())).collect::<Vec<_>>();

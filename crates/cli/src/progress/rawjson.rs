@@ -72,6 +72,7 @@ impl Show for RawJson {
                 Some(step) => step.vertex(json!({"completed": time, "error": error})),
                 None => return Ok(()),
             },
+            Event::Layer { .. } => return Ok(()),
             Event::Warning { text } => {
                 json!({"warnings": [{"level": 1, "short": STANDARD.encode(text)}]})
             }

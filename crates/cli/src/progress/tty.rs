@@ -98,6 +98,7 @@ impl Show for Tty {
             }
             Event::Done { vertex } => self.end(vertex, at, None),
             Event::Failed { vertex, error: _ } => self.end(vertex, at, Some("ERROR")),
+            Event::Layer { .. } => {}
             Event::Warning { text } => {
                 for line in text.lines() {
                     let left = format!("warning: {}", harmless(line.as_bytes()));
