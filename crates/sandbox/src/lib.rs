@@ -41,6 +41,9 @@
 //! A user other than 0 is refused, as by the kernel: to change owners and ids; to make, open for
 //! writing, remove, rename, link, chmod or execute what its modes forbid. `access` says the same.
 //!
+//! Under [`Privilege::SubIds`] the kernel knows users and owners, but makes no devices: these are
+//! placeholders there too, and the engine answers for them alone. An open placeholder is a file.
+//!
 //! # Emulation
 //!
 //! Under [`Privilege::Emulated`] there is no namespace and nothing is mounted: a seccomp filter hands

@@ -93,6 +93,11 @@ pub(super) fn answer(caller: &Caller<'_>, call: &Call) -> Option<Answered> {
         | libc::SYS_sched_setattr
         | libc::SYS_sched_setparam
         | libc::SYS_sched_setscheduler => reach(caller, number(one)),
+        // Whoever is not dumpable cannot be looked at by this process either.
+        libc::SYS_prctl if number(one) == libc::PR_SET_DUMPABLE => match two {
+            0 | 1 => DONE,
+            _ => Err(Errno::INVAL),
+        },
         libc::SYS_inotify_add_watch => watch(caller, two).map(|()| Reply::GoOn),
         libc::SYS_capget => capabilities(caller, one, two, three),
         _ => return None,

@@ -24,6 +24,10 @@ const KEPT: usize = 512;
 pub(super) fn socket(caller: &Caller<'_>, call: &Call) -> Answered {
     let [family, kind, protocol, ..] = call.arguments;
     let (family, kind) = (descriptor(family), descriptor(kind));
+    if family == libc::AF_NETLINK && descriptor(protocol) == libc::NETLINK_AUDIT {
+        // As where there is no audit: programs are content with that, and not with a refusal.
+        return Err(Errno::PROTONOSUPPORT);
+    }
     if family != libc::AF_UNIX {
         // No network, but for what asks about it.
         let allowed = caller.world.network != Network::None;

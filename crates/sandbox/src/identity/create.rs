@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::credentials::Credentials;
 use super::place::{Place, of_descriptor, of_path, parent, read_path};
 use super::record::{self, Node};
-use super::{Answer, Call, Engine, Holder};
+use super::{Answer, Call, Engine, Holder, real};
 use crate::sys::memory;
 
 const CWD_ARGUMENT: u64 = libc::AT_FDCWD as u64;
@@ -229,7 +229,9 @@ pub(super) fn make(
         return None;
     }
     // Nobody makes what overlayfs takes for a deletion.
-    if device && (credentials.user.effective != 0 || new.is_whiteout()) {
+    let allowed = credentials.user.effective == 0
+        && (!engine.has_real_owners() || real::may_make_devices(call.pid));
+    if device && (!allowed || new.is_whiteout()) {
         return Some(Answer::Value(Err(Errno::PERM)));
     }
     let owner = folder.new_owner(engine, &credentials);

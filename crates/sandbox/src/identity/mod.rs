@@ -8,6 +8,9 @@
 //! A file's *recorded* owner is an extended attribute of the file, see [`record`]. Without a record
 //! the owner is 0:0, as the kernel says itself.
 //!
+//! In a user namespace with a range of ids the kernel knows users and owners itself. There only
+//! devices are the engine's, which no user namespace may make.
+//!
 //! The engine knows calls and answers; how a call is caught and answered is the front end's.
 
 mod create;
@@ -17,6 +20,7 @@ mod guard;
 pub(crate) mod ids;
 mod owners;
 pub(crate) mod place;
+mod real;
 pub(crate) mod record;
 mod special;
 mod stat;
@@ -75,7 +79,8 @@ impl From<Result<i64, Errno>> for Answer {
 /// The engine's state for one run.
 pub(crate) struct Engine {
     table: Table,
-    first: CredentialsId,
+    /// Those of the program at its start; nothing where users and owners are the kernel's.
+    first: Option<CredentialsId>,
     specials: Specials,
     own_root: Option<(u64, u64)>,
 }
@@ -86,13 +91,24 @@ impl Engine {
         let mut table = Table::new();
         let user = Credentials::of(user);
         let specials = Specials::new(roots, &user, special_owners);
-        let first = table.number(user);
+        let first = Some(table.number(user));
         Self { table, first, specials, own_root: place::root_of("self") }
     }
 
-    /// The credentials that the program starts with.
-    pub(crate) fn first(&self) -> CredentialsId {
+    /// An engine for devices alone; to be called when the tree is `/`.
+    pub(crate) fn for_devices(roots: Roots) -> Self {
+        let specials = Specials::new(roots, &Credentials::ROOT, &[]);
+        Self { table: Table::new(), first: None, specials, own_root: place::root_of("self") }
+    }
+
+    /// The credentials that the program starts with, where the engine keeps them.
+    pub(crate) fn first(&self) -> Option<CredentialsId> {
         self.first
+    }
+
+    /// Whether users and owners are the kernel's.
+    fn has_real_owners(&self) -> bool {
+        self.first.is_none()
     }
 
     /// Ends the run; returns the owners that no attribute holds.
@@ -136,6 +152,9 @@ impl Engine {
 
 impl Holder for Engine {
     fn credentials(&self, pid: u32) -> Credentials {
+        if self.has_real_owners() {
+            return real::credentials(pid);
+        }
         let number = limit_of(pid, CARRIER).map_or(0, |(soft, _)| soft);
         self.table.get(CredentialsId(number))
     }

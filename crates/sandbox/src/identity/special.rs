@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::credentials::Credentials;
 use super::place::Place;
-use super::{Engine, record};
+use super::{Engine, real, record};
 use crate::Owner;
 use crate::spec::RootSpec;
 use crate::sys::memory;
@@ -106,6 +106,10 @@ fn key(path: &CStr, flags: i32) -> Option<Key> {
 impl Engine {
     /// Returns the recorded owner of a file, if it has one.
     pub(super) fn recorded(&self, place: &Place) -> Option<(u32, u32)> {
+        if self.has_real_owners() {
+            let stat = memory::stat(&place.path, place.flags()).ok()?;
+            return Some((stat.st_uid, stat.st_gid));
+        }
         record::owner(&place.path, place.follow).or_else(|| {
             if self.specials.owners.is_empty() {
                 return None;
@@ -116,6 +120,9 @@ impl Engine {
 
     /// Records the owner of a file, in whichever way it can be.
     pub(super) fn record(&mut self, place: &Place, owner: (u32, u32)) -> Result<(), Errno> {
+        if self.has_real_owners() {
+            return real::chown(place, owner);
+        }
         let stat = memory::stat(&place.path, place.flags())?;
         let holds = matches!(stat.st_mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFDIR);
         let written = if !holds {

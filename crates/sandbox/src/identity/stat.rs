@@ -25,8 +25,12 @@ pub(super) fn answer(engine: &Engine, call: &Call) -> Option<Answer> {
         _ => return None,
     };
     // Most files have no record: the kernel's own answer is right.
-    let owner = engine.recorded(&place)?;
-    let node = record::node(&place.path, place.follow);
+    let (owner, node) = if engine.has_real_owners() {
+        let node = record::node(&place.path, place.follow)?;
+        (engine.recorded(&place)?, Some(node))
+    } else {
+        (engine.recorded(&place)?, record::node(&place.path, place.follow))
+    };
     let written = if call.number == libc::SYS_statx {
         write_statx(call, &place, owner, node, to)
     } else {

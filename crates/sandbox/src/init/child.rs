@@ -14,6 +14,7 @@ use rustix::thread::{
 };
 
 use crate::identity::{CARRIER, CredentialsId};
+use crate::seccomp::Watch;
 use crate::spec::{Identity, RunSpec, Security};
 use crate::sys::process::{
     close_from, execve, exit_now, no_new_privileges, reset_signals, set_limit,
@@ -99,8 +100,13 @@ impl Message {
 }
 
 /// Becomes the program. `credentials` are those of the user where the identity engine keeps them.
-pub(super) fn main(spec: &RunSpec, credentials: Option<CredentialsId>, tell: PipeWriter) -> ! {
-    let message = match prepare(spec, credentials, &tell) {
+pub(super) fn main(
+    spec: &RunSpec,
+    watch: Watch,
+    credentials: Option<CredentialsId>,
+    tell: PipeWriter,
+) -> ! {
+    let message = match prepare(spec, watch, credentials, &tell) {
         Ok(()) => execute(spec),
         Err(message) => message,
     };
@@ -110,6 +116,7 @@ pub(super) fn main(spec: &RunSpec, credentials: Option<CredentialsId>, tell: Pip
 
 fn prepare(
     spec: &RunSpec,
+    watch: Watch,
     credentials: Option<CredentialsId>,
     tell: &PipeWriter,
 ) -> Result<(), Message> {
@@ -133,12 +140,13 @@ fn prepare(
         if spec.user.uid == 0 || insecure { caps } else { CapabilitySet::empty() }
     };
     // The identity engine has its calls in the same filter.
-    if credentials.is_some() || !insecure {
-        let filter = seccomp::filter(spec.security, credentials.is_some());
-        let listener = install(&filter, credentials.is_some())
+    let watched = watch != Watch::Nothing;
+    if watched || !insecure {
+        let filter = seccomp::filter(spec.security, watch);
+        let listener = install(&filter, watched)
             .step(|| "seccomp filter".to_owned())
             .map_err(Message::Failed)?;
-        if credentials.is_some() {
+        if watched {
             Message::Listener(listener).write(tell);
         }
     }

@@ -14,6 +14,7 @@ use super::root::Root;
 use super::{child, tree};
 use crate::identity::{Engine, Roots};
 use crate::notify::Listener;
+use crate::seccomp::Watch;
 use crate::spec::{Network, RunSpec};
 use crate::sys::process::{Forked, child_signals, fork};
 use crate::wire::{self, Failure, Report, Step};
@@ -34,14 +35,18 @@ fn run(spec: &RunSpec, root: &Root, life: &OwnedFd) -> Result<Report, Failure> {
     }
     let roots = Roots::open(&spec.root).step(|| "open the upper directory".to_owned())?;
     tree::set_up(spec, root)?;
-    let mut engine = match spec.privilege {
-        Privilege::SingleId => Some(Engine::new(roots, &spec.user, &spec.special_owners)),
-        Privilege::Root | Privilege::SubIds | Privilege::Emulated | Privilege::None { .. } => None,
+    let (mut engine, watch) = match spec.privilege {
+        Privilege::SingleId => {
+            let engine = Engine::new(roots, &spec.user, &spec.special_owners);
+            (Some(engine), Watch::Identity)
+        }
+        Privilege::SubIds => (Some(Engine::for_devices(roots)), Watch::Devices),
+        Privilege::Root | Privilege::Emulated | Privilege::None { .. } => (None, Watch::Nothing),
     };
     let signals = child_signals().step(|| "signal descriptor".to_owned())?;
     let (mut told, tell) = std::io::pipe().step(|| "pipe".to_owned())?;
     let pid = match fork().step(|| "fork".to_owned())? {
-        Forked::Child => child::main(spec, engine.as_ref().map(Engine::first), tell),
+        Forked::Child => child::main(spec, watch, engine.as_ref().and_then(Engine::first), tell),
         Forked::Parent(pid) => pid,
     };
     drop(tell);

@@ -14,10 +14,9 @@ pub(super) fn rules(network: Network) -> Vec<Rule> {
     rules.push((libc::SYS_sendto, Verdict::NotifySet(4)));
     rules.push(match network {
         Network::None => (libc::SYS_socket, Verdict::Notify),
-        Network::Default | Network::Host => {
-            (libc::SYS_socket, Verdict::NotifyIf(0, libc::AF_UNIX.cast_unsigned()))
-        }
+        Network::Default | Network::Host => (libc::SYS_socket, Verdict::NotifyValues(0, SOCKETS)),
     });
+    rules.push((libc::SYS_prctl, Verdict::NotifyValues(0, PRCTL)));
     // Another process's limits; and the limit that carries the state, which nobody else may set.
     rules.push((libc::SYS_prlimit64, Verdict::Notify));
     rules.extend(REFUSED.iter().map(|number| (*number, Verdict::Refuse(libc::EPERM))));
@@ -28,6 +27,16 @@ pub(super) fn rules(network: Network) -> Vec<Rule> {
     rules.retain(|(number, _)| seen.insert(*number));
     rules
 }
+
+/// A process that gives up being dumpable hides from the one that answers its calls.
+const PRCTL: &[u32] = &[
+    libc::PR_SET_DUMPABLE.cast_unsigned(),
+    libc::PR_SET_KEEPCAPS.cast_unsigned(),
+    libc::PR_SET_SECUREBITS.cast_unsigned(),
+];
+
+/// Families whose sockets this process makes, or looks at.
+const SOCKETS: &[u32] = &[libc::AF_UNIX.cast_unsigned(), libc::AF_NETLINK.cast_unsigned()];
 
 const ANSWERED: &[libc::c_long] = &[
     libc::SYS_bind,

@@ -37,13 +37,13 @@ pub(crate) enum Verdict {
     /// The identity engine decides.
     Notify,
     /// The identity engine decides if argument `.0` is one of `.1`.
-    NotifyValues(u32, [u32; 2]),
+    NotifyValues(u32, &'static [u32]),
     /// The identity engine decides if argument `.0` has any of the bits `.1`.
     NotifyBits(u32, u32),
     /// It is decided elsewhere if argument `.0` is not 0.
     NotifySet(u32),
-    /// It is decided elsewhere if argument `.0` is `.1`.
-    NotifyIf(u32, u32),
+    /// It is decided elsewhere if argument `.0` has none of the bits `.1`.
+    NotifyUnlessBits(u32, u32),
 }
 
 /// One call and what happens to it.
@@ -66,15 +66,28 @@ const ARCH_32: u32 = 0x4000_0028;
 #[cfg(target_arch = "riscv64")]
 const ARCH_32: u32 = 0xc000_00f3;
 
-/// Returns the filter of a RUN; with `identity`, calls about users and owners are handed to the
-/// listener. Nothing is refused where the RUN is insecure.
-pub(crate) fn filter(security: Security, identity: bool) -> Vec<Instruction> {
+/// What the listener of a RUN in namespaces is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    /// There is none.
+    Nothing,
+    /// Calls that make devices or look at what may be one.
+    Devices,
+    /// Calls about users and owners as well.
+    Identity,
+}
+
+/// Returns the filter of a RUN, which hands what is watched to the listener. Nothing is refused where
+/// the RUN is insecure.
+pub(crate) fn filter(security: Security, watch: Watch) -> Vec<Instruction> {
     let (mut native, narrow) = match security {
         Security::Sandbox => (refused::native(), refused::narrow()),
         Security::Insecure => (Vec::new(), Vec::new()),
     };
-    if identity {
-        native.extend(watched::rules());
+    match watch {
+        Watch::Nothing => {}
+        Watch::Devices => native.extend(watched::devices()),
+        Watch::Identity => native.extend(watched::rules()),
     }
     let (native, narrow) = (section(&native, true), section(&narrow, false));
     let mut program = vec![
@@ -136,13 +149,15 @@ fn body(verdict: Verdict) -> Vec<Instruction> {
         Verdict::Refuse(errno) => vec![refuse(errno)],
         Verdict::Notify => vec![statement(RETURN, NOTIFY)],
         Verdict::RefuseBits(argument, bits, errno) => bits_or_allow(argument, bits, refuse(errno)),
-        Verdict::NotifyValues(argument, [one, other]) => vec![
-            statement(LOAD, OFFSET_ARGS + 8 * argument),
-            jump(JUMP_EQUAL, one, 1, 0),
-            jump(JUMP_EQUAL, other, 0, 1),
-            statement(RETURN, NOTIFY),
-            statement(RETURN, ALLOW),
-        ],
+        Verdict::NotifyValues(argument, values) => {
+            let mut body = vec![statement(LOAD, OFFSET_ARGS + 8 * argument)];
+            let count = u8::try_from(values.len()).expect("rules name a few values");
+            // To the last instruction, which is after one that allows.
+            let jumps = values.iter().zip((1..=count).rev());
+            body.extend(jumps.map(|(value, skip)| jump(JUMP_EQUAL, *value, skip, 0)));
+            body.extend([statement(RETURN, ALLOW), statement(RETURN, NOTIFY)]);
+            body
+        }
         Verdict::NotifyBits(argument, bits) => {
             bits_or_allow(argument, bits, statement(RETURN, NOTIFY))
         }
@@ -154,9 +169,9 @@ fn body(verdict: Verdict) -> Vec<Instruction> {
             statement(RETURN, NOTIFY),
             statement(RETURN, ALLOW),
         ],
-        Verdict::NotifyIf(argument, value) => vec![
+        Verdict::NotifyUnlessBits(argument, bits) => vec![
             statement(LOAD, OFFSET_ARGS + 8 * argument),
-            jump(JUMP_EQUAL, value, 0, 1),
+            jump(JUMP_ANY_BIT, bits, 1, 0),
             statement(RETURN, NOTIFY),
             statement(RETURN, ALLOW),
         ],

@@ -1,4 +1,4 @@
-//! Calls that the identity engine answers when one id is mapped.
+//! Calls that the identity engine answers in a user namespace.
 
 use super::{Rule, Verdict};
 
@@ -43,9 +43,32 @@ pub(super) fn rules() -> Vec<Rule> {
     #[cfg(target_arch = "x86_64")]
     rules.push((libc::SYS_setrlimit, Verdict::IgnoreIf(0, CARRIER, 1)));
     rules.push((libc::SYS_openat, Verdict::NotifyBits(2, CHANGES)));
-    let keeps = [libc::PR_SET_KEEPCAPS, libc::PR_SET_SECUREBITS].map(i32::cast_unsigned);
-    rules.push((libc::SYS_prctl, Verdict::NotifyValues(0, keeps)));
+    rules.push((libc::SYS_prctl, Verdict::NotifyValues(0, KEEPS)));
     rules.push((libc::SYS_prlimit64, Verdict::IgnoreIf(1, CARRIER, 2)));
+    rules
+}
+
+/// What has to do with capabilities that outlast root.
+const KEEPS: &[u32] =
+    &[libc::PR_SET_KEEPCAPS.cast_unsigned(), libc::PR_SET_SECUREBITS.cast_unsigned()];
+
+/// A bit that the kinds of both devices have, and links, which mknod(2) refuses.
+const DEVICE: u32 = libc::S_IFCHR;
+
+/// What has to do with devices, which no user namespace may make. Open files are never asked about.
+pub(super) fn devices() -> Vec<Rule> {
+    let empty = libc::AT_EMPTY_PATH.cast_unsigned();
+    let lists = [libc::SYS_flistxattr, libc::SYS_listxattr, libc::SYS_llistxattr];
+    let mut rules: Vec<Rule> = lists.map(|number| (number, Verdict::Notify)).to_vec();
+    rules.push((libc::SYS_mknodat, Verdict::NotifyBits(2, DEVICE)));
+    rules.push((libc::SYS_newfstatat, Verdict::NotifyUnlessBits(3, empty)));
+    rules.push((libc::SYS_statx, Verdict::NotifyUnlessBits(2, empty)));
+    #[cfg(target_arch = "x86_64")]
+    rules.extend([
+        (libc::SYS_mknod, Verdict::NotifyBits(1, DEVICE)),
+        (libc::SYS_stat, Verdict::Notify),
+        (libc::SYS_lstat, Verdict::Notify),
+    ]);
     rules
 }
 
