@@ -152,11 +152,13 @@ pub fn repack(
 }
 
 fn pack_knowing(
-    changes: Vec<Change>,
+    mut changes: Vec<Change>,
     options: &PackOptions,
     dir: &Path,
     known: &Known<'_>,
 ) -> Result<Packed, PackError> {
+    // The root has no entry in a layer.
+    changes.retain(|it| !is_root(it));
     let failed = |source| PackError::Write { directory: dir.to_owned(), source };
     let file = tempfile::Builder::new().prefix("layer-").tempfile_in(dir).map_err(failed)?;
     let PackOptions { compression, threads } = *options;
@@ -217,9 +219,8 @@ fn assemble(
     Ok((assembly.contents, assembly.files, blocks.finish()))
 }
 
-/// The index's entries: all but the root, which has none in a layer.
 fn entries(changes: Vec<Change>, contents: Contents) -> Vec<IndexEntry> {
-    let entries = changes.into_iter().zip(contents).filter(|(change, _)| !is_root(change));
+    let entries = changes.into_iter().zip(contents);
     entries.map(|(change, content)| IndexEntry { entry: change.entry, content }).collect()
 }
 

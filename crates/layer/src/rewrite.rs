@@ -4,15 +4,18 @@ use crate::{
     Compression, PackOptions,
     blob::zstd_encoder,
     gzip,
-    header::{BLOCK, padding},
+    header::{BLOCK, append_padding, padding},
+    ordered::{Input, ordered},
     source::decompress,
-    tar::{number, read_full},
+    tar::{header, number, read_full},
+    unit::{Boundaries, pieces},
 };
 use sha2::{Digest as _, Sha256};
 use std::{
     fs::File,
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    thread,
 };
 use strake_oci::{Descriptor, DiffId, Digest};
 
@@ -27,13 +30,14 @@ pub struct Rewritten {
     pub file: PathBuf,
 }
 
-/// Compresses the tar in `blob` anew, into a file in `dir`. The tar's bytes stay as they are.
+/// Compresses the tar in `blob` anew, into a file in `dir`. The tar's bytes stay as they are, and the blob of
+/// a tar that [`crate::pack`] wrote is the one that it would have written with this compression.
 pub fn recompress(
     blob: impl Read + Send,
     options: &PackOptions,
     dir: &Path,
 ) -> io::Result<Rewritten> {
-    written(blob, options, dir, |tar, out| pass(tar, u64::MAX, out).map(drop))
+    written(blob, options, dir, |tar, out| copy(tar, i64::MAX, out))
 }
 
 /// As [`recompress`], and times later than `latest`, in seconds since 1970, become `latest`: what
@@ -44,24 +48,35 @@ pub fn clamp_times(
     options: &PackOptions,
     dir: &Path,
 ) -> io::Result<Rewritten> {
-    written(blob, options, dir, |tar, out| clamp(tar, i64::from(latest), out))
+    written(blob, options, dir, |tar, out| copy(tar, i64::from(latest), out))
 }
 
 fn written(
     blob: impl Read + Send,
     options: &PackOptions,
     dir: &Path,
-    write: impl FnOnce(&mut dyn Read, &mut Tar<'_>) -> io::Result<()>,
+    write: impl FnOnce(&mut dyn Read, &mut Tar) -> io::Result<()> + Send,
 ) -> io::Result<Rewritten> {
     let PackOptions { compression, threads } = *options;
     let file = tempfile::Builder::new().prefix("layer-").tempfile_in(dir)?;
     let sink = Sink { file: file.as_file(), sha: Sha256::new(), size: 0 };
-    let mut tar =
-        Tar { block: Vec::new(), sha: Sha256::new(), to: To::new(compression, threads, sink)? };
-    write(&mut *decompress(blob)?, &mut tar)?;
-    tar.flush()?;
-    let diff_id = DiffId(Digest::from_sha256(tar.sha.finalize().into()));
-    let Sink { file: _, sha, size } = tar.to.finish()?;
+    let mut to = To::new(compression, threads, sink)?;
+    let tar = thread::scope(|scope| {
+        let (to_packers, packed) =
+            ordered(scope, threads.max(1), move || Packer::new(compression), Packer::pack);
+        let reader = scope.spawn(move || {
+            let mut tar = Tar { block: Vec::new(), sha: Sha256::new(), to: to_packers };
+            write(&mut *decompress(blob)?, &mut tar)?;
+            tar.cut()?;
+            io::Result::Ok(tar.sha)
+        });
+        // The reader ends when nobody takes what it reads.
+        let taken = packed.map(|it| to.write(it?)).collect::<io::Result<()>>();
+        let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        taken.and(read)
+    })?;
+    let diff_id = DiffId(Digest::from_sha256(tar.finalize().into()));
+    let Sink { file: _, sha, size } = to.finish()?;
     let digest = Digest::from_sha256(sha.finalize().into());
     Ok(Rewritten {
         diff_id,
@@ -70,41 +85,65 @@ fn written(
     })
 }
 
-/// The size of a block of tar. It shows in the bytes of a gzip blob.
-const BLOCK_OF_TAR: usize = 1 << 20;
+/// What is no entry is cut into blocks of this size. It shows in the bytes of a gzip blob.
+const BLOCK_AT_MOST: usize = 1 << 20;
 
-/// Takes the tar, and cuts it into blocks.
-struct Tar<'a> {
+/// Takes the tar, block by block.
+struct Tar {
     block: Vec<u8>,
     sha: Sha256,
-    to: To<'a>,
+    to: Input<Vec<u8>, io::Result<Packed>>,
 }
 
-impl Tar<'_> {
-    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(BLOCK_OF_TAR - self.block.len()));
-            self.block.extend_from_slice(now);
-            bytes = later;
-            if self.block.len() == BLOCK_OF_TAR {
-                self.flush()?;
-            }
-        }
-        Ok(())
+impl Tar {
+    /// Appends to the block.
+    fn write(&mut self, bytes: &[u8]) {
+        self.block.extend_from_slice(bytes);
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    /// Ends the block, unless it is empty.
+    fn cut(&mut self) -> io::Result<()> {
+        if self.block.is_empty() {
+            return Ok(());
+        }
         self.sha.update(&self.block);
-        self.to.write(&self.block)?;
-        self.block.clear();
-        Ok(())
+        match self.to.send(std::mem::take(&mut self.block)) {
+            true => Ok(()),
+            false => Err(io::Error::other("the layer could not be written")),
+        }
+    }
+}
+
+/// A block as it is written.
+struct Packed {
+    bytes: Vec<u8>,
+    /// Of gzip: the checksum of what was compressed, and how long it was.
+    plain: (u32, u32),
+}
+
+/// What a thread compresses with, where blocks are compressed each by itself.
+struct Packer(Option<gzip::Encoder>);
+
+impl Packer {
+    fn new(compression: Compression) -> Packer {
+        Packer(match compression {
+            Compression::Gzip(level) => Some(gzip::Encoder::new(level)),
+            Compression::None | Compression::Zstd(_) => None,
+        })
+    }
+
+    fn pack(&mut self, block: Vec<u8>) -> io::Result<Packed> {
+        let Some(encoder) = &mut self.0 else { return Ok(Packed { bytes: block, plain: (0, 0) }) };
+        let length = u32::try_from(block.len()).map_err(|_| damaged("block"))?;
+        let gzip::Deflated { bytes, crc } = encoder.compress(&block)?;
+        Ok(Packed { bytes, plain: (crc, length) })
     }
 }
 
 /// How the blob is made.
 enum To<'a> {
     Plain(Sink<'a>),
-    Gzip { sink: Sink<'a>, encoder: gzip::Encoder, crc: crc32fast::Hasher, size: u32 },
+    Gzip { sink: Sink<'a>, crc: crc32fast::Hasher, size: u32 },
     Zstd(zstd::Encoder<'static, Sink<'a>>),
 }
 
@@ -112,26 +151,24 @@ impl<'a> To<'a> {
     fn new(compression: Compression, threads: usize, mut sink: Sink<'a>) -> io::Result<To<'a>> {
         Ok(match compression {
             Compression::None => To::Plain(sink),
-            Compression::Gzip(level) => {
+            Compression::Gzip(_) => {
                 sink.write_all(&gzip::HEADER)?;
-                let (encoder, crc) = (gzip::Encoder::new(level), crc32fast::Hasher::new());
-                To::Gzip { sink, encoder, crc, size: 0 }
+                To::Gzip { sink, crc: crc32fast::Hasher::new(), size: 0 }
             }
             Compression::Zstd(level) => To::Zstd(zstd_encoder(sink, level, threads)?),
         })
     }
 
-    fn write(&mut self, block: &[u8]) -> io::Result<()> {
+    fn write(&mut self, block: Packed) -> io::Result<()> {
         match self {
-            To::Plain(sink) => sink.write_all(block),
-            To::Zstd(encoder) => encoder.write_all(block),
-            To::Gzip { sink, encoder, crc, size } => {
-                if block.is_empty() {
-                    return Ok(());
-                }
-                crc.update(block);
-                *size = size.wrapping_add(u32::try_from(block.len()).expect("a block is small"));
-                sink.write_all(&encoder.compress(block)?.bytes)
+            To::Plain(sink) => sink.write_all(&block.bytes),
+            To::Zstd(encoder) => encoder.write_all(&block.bytes),
+            To::Gzip { sink, crc, size } => {
+                let (of_block, length) = block.plain;
+                let length_of = u64::from(length);
+                crc.combine(&crc32fast::Hasher::new_with_initial_len(of_block, length_of));
+                *size = size.wrapping_add(length);
+                sink.write_all(&block.bytes)
             }
         }
     }
@@ -140,7 +177,7 @@ impl<'a> To<'a> {
         match self {
             To::Plain(sink) => Ok(sink),
             To::Zstd(encoder) => encoder.finish(),
-            To::Gzip { mut sink, encoder: _, crc, size } => {
+            To::Gzip { mut sink, crc, size } => {
                 sink.write_all(&gzip::trailer(crc.finalize(), size))?;
                 Ok(sink)
             }
@@ -168,25 +205,39 @@ impl Write for Sink<'_> {
     }
 }
 
-/// Passes on up to `size` bytes and says how many there were.
-fn pass(tar: &mut dyn Read, size: u64, out: &mut Tar<'_>) -> io::Result<u64> {
-    let mut buffer = vec![0; 128 << 10];
-    let mut passed = 0;
-    while passed < size {
-        let room = usize::try_from(size - passed).unwrap_or(usize::MAX).min(buffer.len());
-        let got = read_full(&mut &mut *tar, &mut buffer[..room])?;
-        out.write(&buffer[..got])?;
-        passed += got as u64;
-        if got < room {
-            break;
+/// Passes on so many bytes, in blocks of their own but for the last, which more may follow in.
+fn pass(tar: &mut dyn Read, lengths: impl Iterator<Item = u64>, out: &mut Tar) -> io::Result<()> {
+    let mut lengths = lengths.peekable();
+    while let Some(length) = lengths.next() {
+        let before = out.block.len();
+        tar.take(length).read_to_end(&mut out.block)?;
+        if ((out.block.len() - before) as u64) < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if lengths.peek().is_some() {
+            out.cut()?;
         }
     }
-    Ok(passed)
+    Ok(())
 }
 
-fn clamp(tar: &mut dyn Read, latest: i64, out: &mut Tar<'_>) -> io::Result<()> {
-    // The size that a PAX record gives for the next entry, and whether one gave its time.
-    let (mut size_record, mut late) = (None, false);
+/// Passes on what follows the last entry, or what is no tar.
+fn rest(tar: &mut dyn Read, out: &mut Tar) -> io::Result<()> {
+    loop {
+        let room = BLOCK_AT_MOST.saturating_sub(out.block.len()) as u64;
+        let read = tar.take(room).read_to_end(&mut out.block)?;
+        if (read as u64) < room {
+            return Ok(());
+        }
+        out.cut()?;
+    }
+}
+
+/// Passes the entries on, in the blocks that packing would put them into, with no time after `latest`.
+fn copy(tar: &mut dyn Read, latest: i64, out: &mut Tar) -> io::Result<()> {
+    let mut units = Boundaries::default();
+    // What stands before the next entry: extension headers as they will be written, and their records.
+    let (mut ahead, mut records, mut late) = (Vec::new(), Records::new(), false);
     loop {
         let mut block = [0; BLOCK];
         match read_full(&mut &mut *tar, &mut block)? {
@@ -196,38 +247,38 @@ fn clamp(tar: &mut dyn Read, latest: i64, out: &mut Tar<'_>) -> io::Result<()> {
         }
         if block.iter().all(|it| *it == 0) {
             // The end; what follows is not looked at by anybody.
-            out.write(&block)?;
-            return pass(tar, u64::MAX, out).map(drop);
+            out.cut()?;
+            out.write(&ahead);
+            out.write(&block);
+            return rest(tar, out);
         }
         let flag = block[156];
-        let size = u64::try_from(field(&block[124..136], "size")?).map_err(|_| damaged("size"))?;
         if flag == b'x' || flag == b'g' {
-            let records = extension(tar, size)?;
-            size_record = records
-                .iter()
-                .rev()
-                .find(|it| it.0 == b"size")
-                .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse::<u64>().ok());
-            let kept = clamped(&records, latest);
+            let size = field(&block[124..136], "size")?;
+            let found = extension(tar, u64::try_from(size).map_err(|_| damaged("size"))?)?;
+            let kept = clamped(&found, latest);
             let time = |records: &Records| records.iter().any(|it| it.0 == b"mtime");
-            late = time(&records) && !time(&kept);
-            write_extension(&mut block, &kept, out)?;
+            late |= time(&found) && !time(&kept);
+            append_extension(&mut ahead, &mut block, &kept);
+            records.extend(found);
             continue;
         }
         if late || field(&block[136..148], "mtime")? > latest {
             block[136..148].copy_from_slice(format!("{latest:011o}\0").as_bytes());
             set_checksum(&mut block);
         }
-        out.write(&block)?;
-        let content = match flag {
-            b'1'..=b'6' => 0,
-            _ => size_record.unwrap_or(size),
-        };
-        (size_record, late) = (None, false);
-        let whole = content + padding(content) as u64;
-        if pass(tar, whole, out)? < whole {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        ahead.extend_from_slice(&block);
+        let header = header(&block, &records).map_err(io::Error::other)?;
+        let size = if matches!(flag, b'1'..=b'6') { 0 } else { header.size };
+        if units.before_header(&header, size) {
+            out.cut()?;
         }
+        out.write(&ahead);
+        pass(tar, pieces(size), out)?;
+        pass(tar, std::iter::once(padding(size) as u64), out)?;
+        ahead.clear();
+        records.clear();
+        late = false;
     }
 }
 
@@ -277,14 +328,10 @@ fn clamped(records: &Records, latest: i64) -> Records {
     records.iter().filter(|it| !(is_time(&it.0) && is_later(&it.1))).cloned().collect()
 }
 
-/// Writes an extension header, unless nothing is left in it.
-fn write_extension(
-    block: &mut [u8; BLOCK],
-    records: &Records,
-    out: &mut Tar<'_>,
-) -> io::Result<()> {
+/// Appends an extension header, unless nothing is left in it.
+fn append_extension(out: &mut Vec<u8>, block: &mut [u8; BLOCK], records: &Records) {
     if records.is_empty() {
-        return Ok(());
+        return;
     }
     let mut body = Vec::new();
     for (key, value) in records {
@@ -300,9 +347,9 @@ fn write_extension(
     }
     block[124..136].copy_from_slice(format!("{:011o}\0", body.len()).as_bytes());
     set_checksum(block);
-    out.write(block)?;
-    out.write(&body)?;
-    out.write(&[0; BLOCK][..padding(body.len() as u64)])
+    out.extend_from_slice(block);
+    out.extend_from_slice(&body);
+    append_padding(out, body.len() as u64);
 }
 
 fn set_checksum(block: &mut [u8; BLOCK]) {
@@ -373,23 +420,60 @@ mod tests {
     fn another_compression_of_the_same_tar() {
         let dir = tempfile::tempdir().unwrap();
         let options = |compression| PackOptions { compression, threads: 2 };
-        let gzip = options(Compression::Gzip(6));
-        let packed = pack(vec![change("a", 5, b"abc")], &gzip, dir.path()).unwrap();
-        let blob = || fs::File::open(&packed.file).unwrap();
-        for compression in [Compression::Zstd(3), Compression::None, Compression::Gzip(6)] {
-            let again = recompress(blob(), &options(compression), dir.path()).unwrap();
-            assert_eq!(again.diff_id, packed.diff_id);
-            assert_eq!(again.descriptor.media_type, compression.media_type());
-            let file = fs::File::open(&again.file).unwrap();
-            assert!(read_index(file, Some(packed.diff_id)).is_ok());
-            if !matches!(compression, Compression::Gzip(_)) {
-                let cold = pack(vec![change("a", 5, b"abc")], &options(compression), dir.path());
-                assert_eq!(cold.unwrap().descriptor, again.descriptor);
+        let compressions = [Compression::Zstd(3), Compression::None, Compression::Gzip(6)];
+        let tree = || {
+            let kind = |path: &str, kind| {
+                let Change { entry, .. } = change(path, 5, b"");
+                Change { entry: Entry { kind, ..entry }, body: Body::Empty }
+            };
+            let mut changes = vec![
+                kind("", Kind::Directory { opaque: false }),
+                kind("a", Kind::Directory { opaque: true }),
+                kind("gone", Kind::Whiteout),
+                change("large", 5, &noise(3_700_001)),
+                change("z".repeat(150).as_str(), 1 << 40, b"far"),
+            ];
+            for at in 0..400 {
+                let link = Kind::Symlink { target: b"x".to_vec() };
+                changes.push(kind(&format!("m{at}/{}", "l".repeat(at % 120 + 1)), link));
+                changes.push(change(&format!("n{at}"), 7, &noise(at * 97 % 40_000)));
+                changes.push(kind(&format!("o{at}"), Kind::Directory { opaque: at % 3 == 0 }));
+                changes.push(kind(&format!("p{at}/gone"), Kind::Whiteout));
+            }
+            changes.push(change("last", 5, &noise(1_200_000)));
+            changes
+        };
+        for from in compressions {
+            let packed = pack(tree(), &options(from), dir.path()).unwrap();
+            let blob = || fs::File::open(&packed.file).unwrap();
+            for to in compressions {
+                let again = recompress(blob(), &options(to), dir.path()).unwrap();
+                assert_eq!(again.diff_id, packed.diff_id);
+                let file = fs::File::open(&again.file).unwrap();
+                assert!(read_index(file, Some(packed.diff_id)).is_ok());
+                // As if it had been packed so at once.
+                let cold = pack(tree(), &options(to), dir.path()).unwrap();
+                assert_eq!(cold.descriptor, again.descriptor, "{from:?} {to:?}");
             }
         }
+        let gzip = options(Compression::Gzip(6));
+        let packed = pack(vec![change("a", 5, b"abc")], &gzip, dir.path()).unwrap();
         let mut tar = Vec::new();
-        decompress(blob()).unwrap().read_to_end(&mut tar).unwrap();
+        let blob = fs::File::open(&packed.file).unwrap();
+        decompress(blob).unwrap().read_to_end(&mut tar).unwrap();
         let cut = &tar[..700];
         assert!(clamp_times(cut, 1, &gzip, dir.path()).is_err());
+    }
+
+    /// Bytes that compress a little.
+    fn noise(length: usize) -> Vec<u8> {
+        let mut state = length as u32 | 1;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            (state & 0x1f) as u8
+        };
+        (0..length).map(|_| next()).collect()
     }
 }

@@ -253,6 +253,17 @@ pub(crate) fn number(field: &[u8]) -> Option<i64> {
     })
 }
 
+/// The header in a block, with what its records say. Sparse files have the size that is stored.
+pub(crate) fn header(
+    block: &[u8; BLOCK],
+    records: &[(Vec<u8>, Vec<u8>)],
+) -> Result<Header, TarError> {
+    let records = records.iter().cloned().collect();
+    let mut header = parse_header(block, &records)?;
+    apply(&mut header, &records)?;
+    Ok(header)
+}
+
 fn parse_header(block: &[u8; BLOCK], records: &Records) -> Result<Header, TarError> {
     let signed = |range, field, key: &str| {
         // What a record replaces need not be right.

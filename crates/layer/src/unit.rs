@@ -4,7 +4,7 @@
 //! boundaries close to it, and what was compressed before can be used again. Boundaries show in the
 //! bytes of a gzip blob.
 
-use crate::{Change, Kind, header};
+use crate::{Change, Kind, header, tar::Header};
 
 /// A unit is at least so long, if that many bytes follow each other in small entries.
 const LEAST: u64 = 384 << 10;
@@ -65,7 +65,7 @@ pub(crate) fn units(changes: &[Change]) -> impl Iterator<Item = Unit<'_>> {
 
 fn piece<'a>(change: &'a Change, offset: u64, then: &mut Option<(&'a Change, u64)>) -> Unit<'a> {
     let left = size(change) - offset;
-    let length = if left > MOST + MOST / 2 { MOST } else { left };
+    let length = piece_of(left);
     if length < left {
         *then = Some((change, offset + length));
     }
@@ -74,22 +74,71 @@ fn piece<'a>(change: &'a Change, offset: u64, then: &mut Option<(&'a Change, u64
 
 /// How many of the changes, the first of which is not large, are the next unit.
 fn count(changes: &[Change]) -> usize {
-    let mut bytes = 0;
-    for (at, change) in changes.iter().enumerate() {
-        let length = header::BLOCK as u64 + size(change);
-        let begins_one = size(change) > MOST
-            || bytes + length > MOST
-            || (bytes >= LEAST && may_begin(change, length));
-        if at > 0 && begins_one {
-            return at;
-        }
-        bytes += length;
+    let mut boundaries = Boundaries::default();
+    let begins_one = |it: &Change| boundaries.before(&it.entry.path, size(it));
+    changes.iter().position(begins_one).unwrap_or(changes.len())
+}
+
+/// Finds where units begin, entry by entry.
+#[derive(Default)]
+pub(crate) struct Boundaries {
+    /// In the unit so far.
+    bytes: u64,
+    /// Whether the last entry was large, so that it has units of its own.
+    after_large: bool,
+}
+
+impl Boundaries {
+    /// Whether an entry begins a unit; the first of all does not.
+    fn before(&mut self, path: &[u8], size: u64) -> bool {
+        let length = header::BLOCK as u64 + size;
+        let is_large = size > MOST;
+        let begins_one = self.after_large
+            || (self.bytes > 0
+                && (is_large
+                    || self.bytes + length > MOST
+                    || (self.bytes >= LEAST && may_begin(path, length))));
+        self.after_large = is_large;
+        self.bytes = if begins_one { length } else { self.bytes + length };
+        begins_one
     }
-    changes.len()
+
+    /// The same of an entry that was read from a tar.
+    pub(crate) fn before_header(&mut self, header: &Header, size: u64) -> bool {
+        let path = header.name.strip_suffix(b"/").unwrap_or(&header.name);
+        let (parent, last) = crate::name::split(path);
+        if last == b".wh..wh..opq" && self.bytes > 0 && !parent.is_empty() {
+            // It belongs to its folder.
+            return false;
+        }
+        match last {
+            b".wh..wh..opq" => self.before(parent, size),
+            _ => match last.strip_prefix(b".wh.") {
+                Some(deleted) => self.before(&crate::name::join(parent, deleted), size),
+                None => self.before(path, size),
+            },
+        }
+    }
 }
 
 /// Chosen by the path, and the more likely the longer the entry is.
-fn may_begin(change: &Change, length: u64) -> bool {
-    let drawn = u64::from(libdeflater::crc32(&change.entry.path));
+fn may_begin(path: &[u8], length: u64) -> bool {
+    let drawn = u64::from(libdeflater::crc32(path));
     drawn * SPREAD < length << 32
+}
+
+/// The lengths of the pieces of a file's content.
+pub(crate) fn pieces(size: u64) -> impl Iterator<Item = u64> {
+    let mut offset = 0;
+    std::iter::from_fn(move || {
+        let left = size - offset;
+        let length = piece_of(left);
+        offset += length;
+        (length > 0).then_some(length)
+    })
+}
+
+/// The length of the next piece, where so much is left.
+fn piece_of(left: u64) -> u64 {
+    if left > MOST + MOST / 2 { MOST } else { left }
 }
