@@ -62,7 +62,7 @@ fn written(
     let sink = Sink { file: file.as_file(), sha: Sha256::new(), size: 0 };
     let mut to = To::new(compression, threads, sink)?;
     let tar = thread::scope(|scope| {
-        let (to_packers, packed) =
+        let (to_packers, mut packed) =
             ordered(scope, threads.max(1), move || Packer::new(compression), Packer::pack);
         let reader = scope.spawn(move || {
             let mut tar = Tar { block: Vec::new(), sha: Sha256::new(), to: to_packers };
@@ -71,7 +71,7 @@ fn written(
             io::Result::Ok(tar.sha)
         });
         // The reader ends when nobody takes what it reads.
-        let taken = packed.map(|it| to.write(it?)).collect::<io::Result<()>>();
+        let taken = packed.try_for_each(|it| to.write(it?));
         let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         taken.and(read)
     })?;
