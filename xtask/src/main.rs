@@ -2,7 +2,7 @@
 //! `cargo xtask seeds`, `differential` and `faults`, the whole of matrices that `test` takes a part
 //! of, `cargo xtask bench`, the comparison with other tools, `cargo xtask counts`, the instructions of
 //! inner pieces, `cargo xtask ecr`, pushes to Amazon ECR without Amazon, and `cargo xtask lint-corpus`,
-//! the comparison with hadolint.
+//! the comparison with hadolint, `cargo xtask lint-projects`, planted mistakes before and after fixes.
 
 mod bench;
 mod counts;
@@ -14,6 +14,7 @@ mod faults;
 mod http;
 mod ladder;
 mod lint_corpus;
+mod lint_projects;
 mod noise;
 mod packages;
 #[expect(dead_code, reason = "the tests of two crates use the rest")]
@@ -27,7 +28,7 @@ mod tidy;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask demo|test|bench|counts|seeds|differential|faults|ladder|ecr|cuts|lint-corpus";
+const USAGE: &str = "usage: cargo xtask demo|test|bench|counts|seeds|differential|faults|ladder|ecr|cuts|lint-corpus|lint-projects";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         ["ladder", options @ ..] => ladder::run(options),
         ["faults"] => faults::run(),
         ["lint-corpus", options @ ..] => lint_corpus::run(options),
+        ["lint-projects", options @ ..] => lint_projects::run(options),
         ["bench", options @ ..] => bench::run(options),
         ["counts", options @ ..] => counts::run(options),
         ["seeds", options @ ..] => seeds::run(options),

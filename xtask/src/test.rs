@@ -19,6 +19,7 @@ pub(crate) fn run() -> Result<(), String> {
         ("pip3", "python3-pip"),
         ("ssh-agent", "openssh-client"),
         ("git", "git"),
+        ("shellcheck", "shellcheck"),
         ("bzip2", "bzip2"),
         ("xz", "xz-utils"),
         ("zstd", "zstd"),

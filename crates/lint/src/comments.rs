@@ -7,9 +7,9 @@ use strake_diag::Span;
 /// What comments leave out.
 #[derive(Debug, Default)]
 pub(crate) struct Ignored {
-    everywhere: BTreeSet<&'static str>,
+    everywhere: BTreeSet<String>,
     /// Within a span.
-    within: Vec<(Span, BTreeSet<&'static str>)>,
+    within: Vec<(Span, BTreeSet<String>)>,
     /// `check=error=true`.
     pub(crate) checks_are_errors: bool,
     /// Names in lower case that `check=experimental=` turns on.
@@ -62,7 +62,7 @@ impl Ignored {
     }
 
     /// `skip=A,B;error=true;experimental=all`: the rules to skip.
-    fn check(&mut self, value: &str) -> BTreeSet<&'static str> {
+    fn check(&mut self, value: &str) -> BTreeSet<String> {
         let mut skipped = BTreeSet::new();
         for part in value.split(';') {
             let (key, value) = part.trim().split_once('=').unwrap_or((part, ""));
@@ -81,13 +81,16 @@ impl Ignored {
 
     /// Whether comments leave a finding out.
     pub(crate) fn covers(&self, finding: &Finding) -> bool {
-        let name = finding.rule.name;
+        let has = |names: &BTreeSet<String>| {
+            names.contains(finding.rule.name)
+                || finding.code.as_ref().is_some_and(|it| names.contains(it))
+        };
         let inside = |it: &Span| {
             it.start <= finding.span.start && finding.span.start <= it.end.max(it.start)
         };
         finding.file.is_none()
-            && (self.everywhere.contains(name)
-                || self.within.iter().any(|(span, names)| inside(span) && names.contains(name)))
+            && (has(&self.everywhere)
+                || self.within.iter().any(|(span, names)| inside(span) && has(names)))
     }
 }
 
@@ -112,9 +115,10 @@ fn pragma(text: &str) -> Option<(Scope, Vec<String>)> {
     Some((scope, names.split(',').map(|it| it.trim().to_owned()).collect()))
 }
 
-fn rules_named(names: &[String], allowed: impl Fn(&crate::Rule) -> bool) -> BTreeSet<&'static str> {
+fn rules_named(names: &[String], allowed: impl Fn(&crate::Rule) -> bool) -> BTreeSet<String> {
     let wanted = |rule: &&&'static crate::Rule| {
         allowed(rule) && names.iter().any(|it| it.eq_ignore_ascii_case("all") || rule.is_called(it))
     };
-    rules::ALL.iter().filter(wanted).map(|it| it.name).collect()
+    let codes = names.iter().filter(|it| crate::is_shellcheck(it)).cloned();
+    rules::ALL.iter().filter(wanted).map(|it| it.name.to_owned()).chain(codes).collect()
 }

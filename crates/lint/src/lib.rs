@@ -14,6 +14,7 @@ mod outside;
 mod rule;
 pub mod rules;
 mod settings;
+mod shellcheck;
 
 pub use context::Ignoring;
 pub use facts::{
@@ -25,8 +26,10 @@ pub use outside::{Builder, Commit, ContextFacts, ContextFile, History, IgnoreFil
 pub use rule::{Finding, Fix, FixKind, Group, Level, Rule, Safety, Sink, edit};
 pub use rules::suggested_ignores;
 pub use settings::{
-    LabelKind, Settings, SettingsError, is_shellcheck, read_hadolint, read_project, rules_of,
+    LabelKind, Settings, SettingsError, Shellcheck, is_shellcheck, read_hadolint, read_project,
+    rules_of,
 };
+pub use shellcheck::{Remark, ShellScript, scripts};
 
 use comments::Ignored;
 use strake_diag::{Diagnostic, Source};
@@ -57,7 +60,10 @@ pub fn lint(
         let before = findings.len();
         (rule.check)(&facts, &mut Sink::new(rule, &mut findings));
         for finding in &mut findings[before..] {
-            finding.level = level;
+            finding.level = match &finding.code {
+                Some(code) => settings.level_of(code).unwrap_or(finding.level),
+                None => level,
+            };
             if ignored.checks_are_errors && rule.buildkit().is_some() {
                 finding.level = Level::Error;
             }
@@ -70,10 +76,11 @@ pub fn lint(
             }
         }
     }
+    findings.retain(|it| it.code.as_ref().is_none_or(|it| settings.wants(it)));
     if !settings.no_comments {
         findings.retain(|it| !ignored.covers(it));
     }
-    findings.sort_by(|a, b| (a.span, a.rule.name).cmp(&(b.span, b.rule.name)));
+    findings.sort_by(|a, b| (a.span, a.name()).cmp(&(b.span, b.name())));
     drop(facts);
     Ok(Report { source: source.clone(), findings, problems })
 }

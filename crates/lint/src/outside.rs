@@ -63,6 +63,9 @@ pub struct Outside {
     pub platforms: BTreeMap<String, (String, String)>,
     /// Files that build this one in CI: path and text.
     pub pipelines: Vec<(String, String)>,
+    /// What ShellCheck remarks on the script of each RUN, by the number of the statement; lines are
+    /// those of the script.
+    pub remarks: BTreeMap<usize, Vec<crate::Remark>>,
 }
 
 /// The build context.

@@ -4,7 +4,9 @@ use crate::Facts;
 use strake_diag::{Edit, Label, Span};
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// A matter of taste.
@@ -163,9 +165,16 @@ pub struct Finding {
     pub weekly: Option<f64>,
     /// In which file; nothing for the Dockerfile itself.
     pub file: Option<String>,
+    /// Whose it is within the rule: a code of ShellCheck.
+    pub code: Option<String>,
 }
 
 impl Finding {
+    /// The code, or the rule's name.
+    pub fn name(&self) -> &str {
+        self.code.as_deref().unwrap_or(self.rule.name)
+    }
+
     /// With what to do.
     pub fn hint(&mut self, hint: impl Into<String>) -> &mut Finding {
         self.hint = Some(hint.into());
@@ -270,6 +279,7 @@ impl<'a> Sink<'a> {
             fix: None,
             weekly: None,
             file: None,
+            code: None,
         });
         &mut self.found[before]
     }

@@ -73,6 +73,32 @@ pub struct Settings {
     pub format: Option<String>,
     /// Never fail.
     pub no_fail: bool,
+    /// Whether ShellCheck is asked.
+    pub shellcheck: Option<Shellcheck>,
+}
+
+/// Whether ShellCheck is asked about scripts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shellcheck {
+    /// Where it is there.
+    #[default]
+    Auto,
+    /// Not at all.
+    Never,
+    /// It must be there.
+    Always,
+}
+
+impl Shellcheck {
+    /// The word that people write.
+    pub fn read(word: &str) -> Option<Shellcheck> {
+        Some(match word {
+            "auto" => Shellcheck::Auto,
+            "never" => Shellcheck::Never,
+            "always" => Shellcheck::Always,
+            _ => return None,
+        })
+    }
 }
 
 /// A setting that cannot be meant.
@@ -128,6 +154,7 @@ pub fn rules_of(name: &str) -> Vec<&'static Rule> {
             "hadolint" => it.hadolint().is_some(),
             _ => {
                 it.is_called(name)
+                    || it.name == "shellcheck" && is_shellcheck(name)
                     || it.group.word() == lower
                     || code
                         && it.aliases.iter().any(|it| it.to_ascii_lowercase().starts_with(&lower))
@@ -155,6 +182,7 @@ impl Settings {
             builder,
             format,
             no_fail,
+            shellcheck,
         } = above;
         let join =
             |below: Vec<String>, above: Vec<String>| below.into_iter().chain(above).collect();
@@ -172,6 +200,7 @@ impl Settings {
             builder: builder.or(self.builder),
             format: format.or(self.format),
             no_fail: no_fail || self.no_fail,
+            shellcheck: shellcheck.or(self.shellcheck),
         }
     }
 
@@ -179,7 +208,7 @@ impl Settings {
     pub fn active(&self) -> Result<Vec<(&'static Rule, Level)>, SettingsError> {
         let named = |names: &[String]| -> Result<Vec<&'static str>, SettingsError> {
             let mut found = Vec::new();
-            for name in names.iter().filter(|it| !is_shellcheck(it)) {
+            for name in names {
                 let rules = rules_of(name);
                 if rules.is_empty() {
                     return Err(SettingsError::UnknownRule { name: name.clone() });
@@ -188,8 +217,11 @@ impl Settings {
             }
             Ok(found)
         };
+        // Single codes are left out of what the rule finds.
+        let ignored: Vec<String> =
+            self.ignore.iter().filter(|it| !is_shellcheck(it) || *it == "SC").cloned().collect();
         let (select, extend, ignore) =
-            (named(&self.select)?, named(&self.extend)?, named(&self.ignore)?);
+            (named(&self.select)?, named(&self.extend)?, named(&ignored)?);
         let mut active = Vec::new();
         for rule in rules::ALL.iter() {
             let on = if self.select.is_empty() { rule.on } else { select.contains(&rule.name) };
@@ -199,7 +231,7 @@ impl Settings {
         }
         for (name, level) in &self.levels {
             let rules = rules_of(name);
-            if rules.is_empty() && !is_shellcheck(name) {
+            if rules.is_empty() {
                 return Err(SettingsError::UnknownRule { name: name.clone() });
             }
             for (rule, old) in &mut active {
@@ -210,9 +242,30 @@ impl Settings {
         }
         Ok(active)
     }
+
+    /// The level that the settings give a code of ShellCheck.
+    pub(crate) fn level_of(&self, code: &str) -> Option<Level> {
+        let means = |name: &str| match is_shellcheck(name) {
+            true => code.starts_with(name),
+            false => rules_of(name).iter().any(|it| it.name == "shellcheck"),
+        };
+        self.levels.iter().rev().find(|it| means(&it.0)).map(|it| it.1)
+    }
+
+    /// Whether a code of ShellCheck is to be told.
+    pub(crate) fn wants(&self, code: &str) -> bool {
+        let named = |it: &&String| is_shellcheck(it);
+        let (codes, others): (Vec<&String>, Vec<&String>) = self.select.iter().partition(named);
+        let of_rule = |it: &&String| rules_of(it).iter().any(|it| it.name == "shellcheck");
+        let all = self.select.is_empty() || others.iter().any(of_rule);
+        let selected = all
+            || codes.iter().any(|it| code.starts_with(it.as_str()))
+            || self.extend.iter().any(|it| code.starts_with(it.as_str()) || of_rule(&it));
+        selected && !self.ignore.iter().filter(named).any(|it| code.starts_with(it.as_str()))
+    }
 }
 
-/// A code of ShellCheck.
+/// A code of ShellCheck, or the beginning of one.
 pub fn is_shellcheck(name: &str) -> bool {
     name.strip_prefix("SC").is_some_and(|it| it.bytes().all(|it| it.is_ascii_digit()))
 }

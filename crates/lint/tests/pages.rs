@@ -5,11 +5,11 @@
 //! a line: changed paths), `text pipeline NAME` and `toml settings` hold for the blocks below them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 use strake_diag::{Diagnostic, Source};
 use strake_lint::{
-    Builder, Commit, ContextFacts, FixKind, History, IgnoreFile, Outside, Rule, Safety, Settings,
-    fix_file, lint, read_project, rules,
+    Builder, Commit, ContextFacts, FixKind, History, IgnoreFile, Level, Outside, Remark, Rule,
+    Safety, Settings, fix_file, lint, read_project, rules,
 };
 
 #[test]
@@ -65,6 +65,7 @@ impl Beside {
                 let commits = body.lines().enumerate().map(commit).collect();
                 self.outside.history = Some(History { commits });
             }
+            "text shellcheck" => self.outside.remarks = remarks(body),
             "toml settings" => {
                 self.settings = read_project("strake.toml", body).unwrap();
                 self.outside.builder = self.settings.builder.unwrap_or(Builder::Strake);
@@ -102,6 +103,26 @@ impl Beside {
             self.outside.context = Some(context);
         }
     }
+}
+
+/// `STATEMENT LINE:COLUMN-LINE:COLUMN CODE LEVEL MESSAGE` a line.
+fn remarks(body: &str) -> BTreeMap<usize, Vec<Remark>> {
+    let mut all: BTreeMap<usize, Vec<Remark>> = BTreeMap::new();
+    for line in body.lines() {
+        let words: Vec<&str> = line.splitn(5, ' ').collect();
+        let place: Vec<usize> = words[1].split([':', '-']).map(|it| it.parse().unwrap()).collect();
+        let remark = Remark {
+            code: words[2].strip_prefix("SC").unwrap().parse().unwrap(),
+            level: Level::read(words[3]).unwrap(),
+            message: words[4].to_owned(),
+            line: place[0],
+            column: place[1],
+            end_line: place[2],
+            end_column: place[3],
+        };
+        all.entry(words[0].parse().unwrap()).or_default().push(remark);
+    }
+    all
 }
 
 /// The page with the findings and texts that the rule gives now.

@@ -55,8 +55,10 @@ fn play(page: &str) -> String {
     let report = lint(&source, &outside, &settings).unwrap();
     let mut findings = String::new();
     for it in &report.findings {
-        let line = source.position(it.span.start).line;
-        let place = it.file.as_ref().map_or(format!("{line}"), |it| format!("{it}:{}", line));
+        let place = match &it.file {
+            Some(file) => format!("{file}:{}", it.span.start + 1),
+            None => source.position(it.span.start).line.to_string(),
+        };
         findings.push_str(&format!("{place} {}: {}\n", it.rule.name, it.message));
         it.evidence.iter().for_each(|it| findings.push_str(&format!("  {it}\n")));
     }

@@ -73,6 +73,10 @@ pub(crate) struct LintArgs {
     /// Name of what comes on standard input
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub(crate) stdin_name: String,
+    /// Whether ShellCheck reads the scripts of RUN: auto (where it is on PATH), never or always
+    /// [default: auto]
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) shellcheck: Option<String>,
     /// Look at nothing but the files themselves: no context, no Git, no store
     #[arg(long)]
     pub(crate) no_evidence: bool,

@@ -10,7 +10,7 @@ fn place(report: &Report, it: &Finding) -> (String, String, String) {
     let line = report.source.position(it.span.start).line as usize;
     let text = report.source.text.lines().nth(line - 1).unwrap_or_default().trim().to_owned();
     let file = it.file.clone().unwrap_or_else(|| report.source.name.clone());
-    (file, it.rule.name.to_owned(), text)
+    (file, it.name().to_owned(), text)
 }
 
 /// Everything that was found, as JSON.

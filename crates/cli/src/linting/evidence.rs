@@ -17,6 +17,8 @@ pub(crate) struct Evidence {
     builder: Builder,
     off: bool,
     store: Option<Store>,
+    /// Where the store is or would be.
+    folder: Option<PathBuf>,
     contexts: Mutex<BTreeMap<Where, &'static OnceLock<Seen>>>,
     pipelines: OnceLock<Vec<(String, String)>>,
 }
@@ -36,12 +38,24 @@ impl Evidence {
         let uid = rustix::process::getuid().as_raw();
         let folder = environment::store(args.store.store.clone(), uid);
         let store = (folder.is_dir() && !args.no_evidence).then(|| Store::open(&folder).ok());
-        Evidence::with(builder, args.no_evidence, store.flatten())
+        let evidence = Evidence::with(builder, args.no_evidence, store.flatten());
+        Evidence { folder: (!args.no_evidence).then_some(folder), ..evidence }
     }
 
     /// With what is given.
     pub(crate) fn with(builder: Builder, off: bool, store: Option<Store>) -> Evidence {
-        Evidence { builder, off, store, contexts: Mutex::default(), pipelines: OnceLock::new() }
+        let (contexts, pipelines) = (Mutex::default(), OnceLock::new());
+        Evidence { builder, off, store, folder: None, contexts, pipelines }
+    }
+
+    /// Where the store is or would be, unless nothing beside the files counts.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// Which builder the files are for.
+    pub(crate) fn builder(&self) -> Builder {
+        self.builder
     }
 
     /// What is known beside one file.

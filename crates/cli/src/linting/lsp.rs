@@ -5,13 +5,14 @@
 use super::discover::Target;
 use super::evidence::Evidence;
 use super::settings;
-use crate::failure::Failure;
+use super::shellcheck::{Checker, Remarks};
+use crate::{environment, failure::Failure};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write as _};
 use std::path::{Path, PathBuf};
 use strake_diag::{Source, Span};
-use strake_lint::{Finding, Level, Report, Safety};
+use strake_lint::{Finding, Level, Report, Safety, Settings};
 
 /// Serves until `exit`, or until the input ends.
 pub(crate) fn run() -> Result<(), Failure> {
@@ -49,6 +50,14 @@ fn read(input: &mut impl BufRead) -> Result<Option<Value>, Failure> {
     let mut bytes = vec![0; length];
     input.read_exact(&mut bytes)?;
     serde_json::from_slice(&bytes).map(Some).map_err(Failure::new)
+}
+
+/// What ShellCheck says, where it is installed; an editor goes on without.
+fn remarks(target: &Target, source: &Source, settings: &Settings) -> Remarks {
+    let store = environment::store(None, rustix::process::getuid().as_raw());
+    let checker = Checker::find(settings, Some(&store)).ok().flatten();
+    let found = checker.and_then(|it| it.remarks(&[(target, source.clone())]).ok());
+    found.and_then(|it| it.into_iter().next()).unwrap_or_default()
 }
 
 fn write(message: &Value) -> Result<(), Failure> {
@@ -112,7 +121,8 @@ impl Server {
         let settings = settings::nearest(&path).unwrap_or_default();
         let builder = settings.builder.unwrap_or_default();
         let evidence = Evidence::with(builder, !path.is_file(), None);
-        let outside = evidence.of(&target, &source).unwrap_or_default();
+        let mut outside = evidence.of(&target, &source).unwrap_or_default();
+        outside.remarks = remarks(&target, &source, &settings);
         let Ok(report) = strake_lint::lint(&source, &outside, &settings) else { return Vec::new() };
         let message = published(uri, diagnostics(&report));
         self.documents.insert(uri.to_owned(), report);
@@ -206,7 +216,7 @@ fn diagnostic(finding: &Finding, source: &Source) -> Value {
             Level::Info => 3,
             Level::Style => 4,
         },
-        "code": finding.rule.name,
+        "code": finding.name(),
         "source": "strake",
         "message": message,
     })

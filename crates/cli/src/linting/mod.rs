@@ -11,16 +11,18 @@ pub(crate) mod evidence;
 mod history;
 pub(crate) mod lsp;
 pub(crate) mod settings;
+mod shellcheck;
 
 use crate::{environment, failure::Failure, say};
 use args::LintArgs;
 use discover::Target;
 use evidence::Evidence;
 use rayon::prelude::*;
+use shellcheck::{Checker, Remarks};
 use std::{io::IsTerminal as _, io::Read as _, path::Path, process::ExitCode};
 use strake_diag::{Colour, Source};
 use strake_lint::format::{Format, write};
-use strake_lint::{Builder, Finding, Fixed, Level, Report, Safety, Settings};
+use strake_lint::{Builder, Finding, Fixed, Level, Outside, Report, Safety, Settings};
 
 /// Runs `strake lint`.
 pub(crate) fn run(args: &LintArgs) -> Result<ExitCode, Failure> {
@@ -35,8 +37,23 @@ pub(crate) fn run(args: &LintArgs) -> Result<ExitCode, Failure> {
         None => settings.builder.unwrap_or_default(),
     };
     let evidence = Evidence::new(args, builder);
-    let one = |it: &Target| lint_one(it, args, &settings, &evidence);
-    let mut reports = targets.par_iter().map(one).collect::<Result<Vec<Report>, Failure>>()?;
+    let checker = Checker::find(&settings, evidence.folder())?;
+    let sources = targets.par_iter().map(|it| Ok((it, source(it)?)));
+    let sources = sources.collect::<Result<Vec<(&Target, Source)>, Failure>>()?;
+    let remarks = match &checker {
+        Some(checker) if !args.fix && !args.diff => checker.remarks(&sources)?,
+        Some(_) | None => vec![Remarks::new(); sources.len()],
+    };
+    let one = |((target, source), remarks): (&(&Target, Source), Remarks)| {
+        lint_one(target, source, remarks, args, &settings, &evidence)
+    };
+    let linted = sources.par_iter().zip(remarks).map(one);
+    let mut reports = linted.collect::<Result<Vec<Report>, Failure>>()?;
+    if let Some(checker) = &checker
+        && args.fix
+    {
+        remark(checker, &targets, &mut reports, &settings, &evidence)?;
+    }
     if let Some(path) = &args.write_baseline {
         fs_err::write(path, baseline::write(&reports))?;
         return Ok(ExitCode::SUCCESS);
@@ -86,23 +103,51 @@ fn colour() -> Colour {
 /// Lints one file, and mends it where that is asked.
 fn lint_one(
     target: &Target,
+    source: &Source,
+    remarks: Remarks,
     args: &LintArgs,
     settings: &Settings,
     evidence: &Evidence,
 ) -> Result<Report, Failure> {
-    let source = match &target.text {
-        Some(text) => Source::new(target.name.clone(), text.clone()),
-        None => read(&target.path, &target.name)?,
-    };
-    let outside = evidence.of(target, &source)?;
-    let wrong = |it: strake_lint::SettingsError| Failure::usage(it).hint("see `strake rules`");
+    let mut outside = evidence.of(target, source)?;
+    outside.remarks = remarks;
     if !args.fix && !args.diff {
-        return strake_lint::lint(&source, &outside, settings).map_err(wrong);
+        return strake_lint::lint(source, &outside, settings).map_err(wrong);
     }
     let safety = if args.unsafe_fixes { Safety::Unsafe } else { Safety::Safe };
-    let fixed = strake_lint::fix_file(&source, &outside, settings, safety).map_err(wrong)?;
-    write_back(target, args, &source, &fixed, outside.root.as_deref())?;
+    let fixed = strake_lint::fix_file(source, &outside, settings, safety).map_err(wrong)?;
+    write_back(target, args, source, &fixed, outside.root.as_deref())?;
     Ok(fixed.report)
+}
+
+fn wrong(why: strake_lint::SettingsError) -> Failure {
+    Failure::usage(why).hint("see `strake rules`")
+}
+
+fn source(target: &Target) -> Result<Source, Failure> {
+    match &target.text {
+        Some(text) => Ok(Source::new(target.name.clone(), text.clone())),
+        None => read(&target.path, &target.name),
+    }
+}
+
+/// Adds to reports on mended files what ShellCheck remarks on them as they are now.
+fn remark(
+    checker: &Checker,
+    targets: &[Target],
+    reports: &mut [Report],
+    settings: &Settings,
+    evidence: &Evidence,
+) -> Result<(), Failure> {
+    let sources: Vec<(&Target, Source)> =
+        targets.iter().zip(&*reports).map(|(it, report)| (it, report.source.clone())).collect();
+    for (remarks, report) in checker.remarks(&sources)?.into_iter().zip(reports) {
+        let outside = Outside { builder: evidence.builder(), remarks, ..Outside::default() };
+        let again = strake_lint::lint(&report.source, &outside, settings).map_err(wrong)?;
+        report.findings.extend(again.findings.into_iter().filter(|it| it.code.is_some()));
+        report.findings.sort_by(|a, b| (a.span, a.name()).cmp(&(b.span, b.name())));
+    }
+    Ok(())
 }
 
 fn write_back(

@@ -3,7 +3,7 @@
 use super::args::LintArgs;
 use crate::failure::Failure;
 use std::path::{Path, PathBuf};
-use strake_lint::{Level, Settings, read_hadolint, read_project};
+use strake_lint::{Level, Settings, Shellcheck, read_hadolint, read_project};
 
 /// Files first, then what was typed.
 pub(crate) fn gather(args: &LintArgs) -> Result<Settings, Failure> {
@@ -51,6 +51,12 @@ fn typed(args: &LintArgs) -> Result<Settings, Failure> {
         format: args.format.clone(),
         ..Settings::default()
     };
+    if let Some(word) = &args.shellcheck {
+        settings.shellcheck = Some(Shellcheck::read(word).ok_or_else(|| {
+            Failure::usage(format!("--shellcheck {word} is not known"))
+                .hint("use auto, never or always")
+        })?);
+    }
     for it in &args.severity {
         let Some((rule, word)) = it.split_once('=') else {
             return Err(Failure::usage(format!("--severity {it} is not RULE=LEVEL")));

@@ -33,7 +33,14 @@ fn selects(source: &str, path: &str) -> bool {
     if matches!(source, "" | "." | "*") {
         return true;
     }
-    let under = path.strip_prefix(source).is_some_and(|it| it.is_empty() || it.starts_with('/'));
+    let source = &source.replace("/./", "/");
+    if source.contains("**") {
+        // `--parents` takes these.
+        return strake_context::Patterns::new(&[source])
+            .is_ok_and(|it| it.matches(path.as_bytes()));
+    }
+    let under =
+        path.strip_prefix(source.as_str()).is_some_and(|it| it.is_empty() || it.starts_with('/'));
     if under || !source.contains(['*', '?', '[']) {
         return under;
     }

@@ -73,8 +73,15 @@ impl Script {
         piece.map_or(0, |(at, source)| source + (offset - at))
     }
 
+    /// The number of the character at a line and a column, both from 1.
+    pub(crate) fn offset(&self, line: usize, column: usize) -> usize {
+        let above = self.text.split_inclusive('\n').take(line.saturating_sub(1));
+        let above: usize = above.map(|it| it.chars().count()).sum();
+        (above + column.saturating_sub(1)).min(self.text.chars().count())
+    }
+
     /// Where characters of the text stand in the source.
-    fn span(&self, start: usize, end: usize) -> Span {
+    pub(crate) fn span(&self, start: usize, end: usize) -> Span {
         let (start, end) = if self.text.is_ascii() {
             (start, end)
         } else {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// hadolint's code, or our name.
 fn code<'a>(it: &Told<'a>) -> &'a str {
     match it.finding {
-        Some(finding) => finding.rule.hadolint().unwrap_or(finding.rule.name),
+        Some(finding) => finding.rule.hadolint().unwrap_or(finding.name()),
         None => "DL1000",
     }
 }

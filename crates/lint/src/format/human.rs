@@ -49,7 +49,7 @@ fn one(finding: &Finding, report: &Report, colour: Colour) -> String {
 pub(crate) fn diagnostic(finding: &Finding) -> Diagnostic {
     let codes: Vec<&str> = finding.rule.aliases.to_vec();
     let rule = match codes.as_slice() {
-        [] => finding.rule.name.to_owned(),
+        [] => finding.name().to_owned(),
         codes => format!("{}, {}", finding.rule.name, codes.join(", ")),
     };
     Diagnostic {

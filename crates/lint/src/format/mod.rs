@@ -117,7 +117,7 @@ fn told(report: &Report) -> Vec<Told<'_>> {
             file: it.file.as_deref().unwrap_or(&source.name),
             start: if here { source.position(it.span.start) } else { line(it) },
             end: if here { source.position(it.span.end) } else { one.max(line(it)) },
-            rule: it.rule.name,
+            rule: it.name(),
             level: it.level,
             message: &it.message,
             hint: it.hint.as_deref(),

@@ -1,7 +1,7 @@
 //! SARIF 2.1.0 ([specification](https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html)).
 
 use super::{Told, told};
-use crate::{Level, Report, rules};
+use crate::{Level, Report, is_shellcheck, rules};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -38,6 +38,10 @@ fn rule(name: &str) -> Value {
             "help": { "text": rule.doc, "markdown": rule.doc },
             "defaultConfiguration": { "level": level(rule.level) },
             "properties": { "tags": rule.aliases },
+        }),
+        None if is_shellcheck(name) => json!({
+            "id": name,
+            "helpUri": format!("https://www.shellcheck.net/wiki/{name}"),
         }),
         None => json!({ "id": name }),
     }

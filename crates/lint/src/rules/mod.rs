@@ -44,6 +44,7 @@ families! {
     labels,
     packages,
     shell,
+    shellcheck,
     stages,
     syntax,
     transfer,

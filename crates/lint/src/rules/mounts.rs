@@ -12,8 +12,10 @@ pub(super) static RULES: &[&Rule] =
 
 rule!(CHANCE = "cache-mount-chance", [], Cache, Info, off, FixKind::Sometimes(Safety::Unsafe), chance);
 rule!(ELSEWHERE = "cache-mount-elsewhere", [], Cache, Warning, on, FixKind::None, elsewhere);
-rule!(DEFEATED = "cache-mount-defeated", [], Cache, Warning, on, FixKind::None, defeated);
-rule!(ARTEFACT = "artefact-in-cache-mount", [], Cache, Error, on, FixKind::None, artefact);
+rule!(DEFEATED = "cache-mount-defeated", [], Cache, Warning, on,
+    FixKind::Sometimes(Safety::Unsafe), defeated);
+rule!(ARTEFACT = "artefact-in-cache-mount", [], Cache, Error, on,
+    FixKind::Sometimes(Safety::Unsafe), artefact);
 rule!(PLATFORMS = "cache-mount-of-all-platforms", [], Cache, Warning, on, FixKind::None, platforms);
 rule!(UNLOCKED = "cache-mount-unlocked", [], Cache, Warning, on, FixKind::Always(Safety::Unsafe),
     unlocked);
@@ -141,7 +143,16 @@ fn defeated(facts: &Facts<'_>, out: &mut Sink<'_>) {
             };
             if let Some(cmd) = step.script.commands.iter().find(defeats) {
                 let message = "this empties the cache mount, or does not use it";
-                out.at(cmd.span, message).label(mount.span, "the mount").hint("what is in a mount is in no layer: leave it there");
+                let finding = out.at(cmd.span, message);
+                finding.label(mount.span, "the mount").hint("what is in a mount is in no layer: leave it there");
+                let unused = cmd.args.iter().find(|it| matches!(it.raw.as_str(), "--no-cache-dir" | "--no-cache"));
+                if let Some(flag) = unused {
+                    let gap = Span { start: flag.span.start.saturating_sub(1), end: flag.span.end };
+                    let text = &facts.file.source.text[gap.start as usize..gap.end as usize];
+                    if text.starts_with(' ') {
+                        finding.fix(Fix::risky("let it use the mount", vec![edit(gap, "")]));
+                    }
+                }
             }
         }
         docker_clean(facts, step, out);
@@ -162,7 +173,13 @@ fn docker_clean(facts: &Facts<'_>, step: &Step<'_>, out: &mut Sink<'_>) {
     });
     if debian && !told {
         let message = "these images delete fetched packages after each install, so this mount stays empty";
-        out.at(mount.span, message).hint("run `rm -f /etc/apt/apt.conf.d/docker-clean` above");
+        let finding = out.at(mount.span, message);
+        finding.hint("run `rm -f /etc/apt/apt.conf.d/docker-clean` above");
+        if let Some(first) = step.script.commands.first().filter(|it| it.depth == 0 && !it.substituted) {
+            let at = Span { start: first.span.start, end: first.span.start };
+            let text = "rm -f /etc/apt/apt.conf.d/docker-clean && ";
+            finding.fix(Fix::risky("keep what is fetched", vec![edit(at, text)]));
+        }
     }
 }
 
@@ -186,14 +203,31 @@ fn artefact(facts: &Facts<'_>, out: &mut Sink<'_>) {
                     let path = if path.starts_with('/') { path } else { format!("/{path}") };
                     if path == target || path.starts_with(&format!("{target}/")) {
                         let message = format!("{path} lies in a cache mount, so no layer has it");
-                        out.at(source.span, message)
-                            .label(mount.span, "the mount")
-                            .hint("copy it out of the mount at the end of that RUN");
+                        let finding = out.at(source.span, message);
+                        finding.label(mount.span, "the mount");
+                        finding.hint("copy it out of the mount at the end of that RUN");
+                        if let Some(fix) = take_out(step, &path, source.span) {
+                            finding.fix(fix);
+                        }
                     }
                 }
             }
         }
     }
+}
+
+/// Copies a file out of a mount at the end of the RUN, and takes it from there.
+fn take_out(step: &Step<'_>, path: &str, source: Span) -> Option<Fix> {
+    let Some(Instruction::Run(run)) = step.instruction else { return None };
+    let plain = matches!(run.command, Command::Shell(_)) && run.heredocs.is_empty() && step.script.parsed;
+    let name = path.trim_end_matches('/').rsplit('/').next()?;
+    if !plain || path.contains(['*', '?', '[', '$', ' ']) {
+        return None;
+    }
+    let end = Span { start: step.span().end, end: step.span().end };
+    let command = format!(" && mkdir -p /out && cp -r {path} /out/");
+    let edits = vec![edit(end, command), edit(source, format!("/out/{name}"))];
+    Some(Fix::risky("copy it out of the mount", edits))
 }
 
 fn platforms(facts: &Facts<'_>, out: &mut Sink<'_>) {

@@ -3,7 +3,7 @@
 use crate::facts::{Churn, Install, Tool, install, is_self_contained};
 use crate::rule::{Finding, Fix, FixKind, Rule, Safety, Sink, edit};
 use crate::{Cmd, Facts, Step, Transfer};
-use strake_diag::Span;
+use strake_diag::{Edit, Span};
 use strake_dockerfile::Instruction;
 
 pub(super) static RULES: &[&Rule] = &[
@@ -15,7 +15,8 @@ rule!(WIDE_COPY = "copy-all-before-install", [], Cache, Warning, on,
     FixKind::Sometimes(Safety::Unsafe), wide_copy);
 rule!(NO_LOCK = "manifest-without-lockfile", [], Cache, Warning, on,
     FixKind::Sometimes(Safety::Unsafe), no_lock);
-rule!(NO_MEMBERS = "workspace-members-missing", [], Cache, Warning, on, FixKind::None, no_members);
+rule!(NO_MEMBERS = "workspace-members-missing", [], Cache, Warning, on,
+    FixKind::Always(Safety::Unsafe), no_members);
 rule!(VOLATILE = "volatile-variable-early", [], Cache, Warning, on,
     FixKind::Sometimes(Safety::Unsafe), volatile);
 rule!(UNUSED_ARG = "unused-arg", [], Cache, Info, on, FixKind::Sometimes(Safety::Unsafe), unused_arg);
@@ -262,7 +263,10 @@ fn no_members(facts: &Facts<'_>, out: &mut Sink<'_>) {
                     missing.len(), tool.name, missing[0]
                 );
                 let hint = format!("`COPY --parents **/{} ./` copies all manifests in their folders", tool.manifests[0]);
-                out.at(cmd.span, message).hint(hint);
+                let line = facts.whole_lines(step.index).start;
+                let text = format!("COPY --parents **/{} ./\n", tool.manifests[0]);
+                let fix = vec![edit(Span { start: line, end: line }, text)];
+                out.at(cmd.span, message).hint(hint).fix(Fix::risky("copy all manifests", fix));
             }
         }
     }
@@ -354,18 +358,24 @@ fn report_volatile(
     let single = facts.vars.iter().filter(|it| it.statement == var.statement).count() == 1;
     let Some(last) = last else { return };
     let between = &facts.steps[var.statement + 1..=last.index];
-    let free = between.iter().all(|it| !mentions(it, &var.name));
+    // Labels with the value go along: what they stand between does not matter.
+    let users: Vec<&Step<'_>> = between.iter().filter(|it| mentions(it, &var.name)).collect();
+    let free = users.iter().all(|it| matches!(it.instruction, Some(Instruction::Label(_))) && !it.onbuild);
     if single && free && statement.heredocs.is_empty() {
-        let from = facts.whole_lines(var.statement);
         let to = facts.whole_lines(last.index);
         let text = &facts.file.source.text;
-        let mut moved = text[from.start as usize..from.end as usize].to_owned();
+        let along = users.iter().map(|it| facts.whole_lines(it.index));
+        let from: Vec<Span> = [facts.whole_lines(var.statement)].into_iter().chain(along).collect();
+        let mut moved: String =
+            from.iter().map(|it| &text[it.start as usize..it.end as usize]).collect();
         if !text[..to.end as usize].ends_with('\n') {
             moved = format!("\n{}", moved.trim_end_matches('\n'));
         }
         let at = Span { start: to.end, end: to.end };
         let what = format!("move {keyword} {} below", var.name);
-        finding.fix(Fix::risky(what, vec![edit(from, ""), edit(at, moved)]));
+        let mut edits: Vec<Edit> = from.into_iter().map(|it| edit(it, "")).collect();
+        edits.push(edit(at, moved));
+        finding.fix(Fix::risky(what, edits));
     }
 }
 

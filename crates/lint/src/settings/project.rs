@@ -1,6 +1,6 @@
 //! `[lint]` of `strake.toml`.
 
-use super::{LabelKind, Settings, SettingsError};
+use super::{LabelKind, Settings, SettingsError, Shellcheck};
 use crate::{Builder, Level};
 use toml::{Table, Value};
 
@@ -17,6 +17,7 @@ const KNOWN: &[&str] = &[
     "strict-labels",
     "disable-ignore-comments",
     "format",
+    "shellcheck",
 ];
 
 /// Reads the text of a `strake.toml`; tables other than `[lint]` belong to others.
@@ -55,6 +56,10 @@ fn set(it: &mut Settings, file: &str, key: &str, value: &Value) -> Result<(), Se
         "strict-labels" => it.strict_labels = switch()?,
         "disable-ignore-comments" => it.no_comments = switch()?,
         "format" => it.format = Some(text()?.to_owned()),
+        "shellcheck" => {
+            let wanted = "auto, never or always";
+            it.shellcheck = Some(Shellcheck::read(text()?).ok_or_else(|| wrong(wanted))?);
+        }
         "fail-on" => match text()? {
             "never" => it.no_fail = true,
             word => it.fail_on = Some(Level::read(word).ok_or_else(|| wrong(LEVELS))?),
