@@ -43,7 +43,7 @@ class Tar:
         return os.path.normpath(name) in self.names
 
 
-def load(spec):
+def load(spec, platform=None):
     """(config, [uncompressed layer bytes]) of an image."""
     path, _, tag = spec.partition("::")
     source = Folder(path) if os.path.isdir(path) else Tar(path)
@@ -53,7 +53,7 @@ def load(spec):
         config = json.loads(source.read(image["Config"]))
         layers = [plain(source.read(name)) for name in image["Layers"]]
     else:
-        manifest = chosen(source, json.loads(source.read("index.json")), tag)
+        manifest = chosen(source, json.loads(source.read("index.json")), tag, platform)
         config = json.loads(blob(source, manifest["config"]))
         layers = [plain(blob(source, one)) for one in manifest["layers"]]
     diff_ids = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]
@@ -62,7 +62,7 @@ def load(spec):
     return config, layers
 
 
-def chosen(source, index, tag):
+def chosen(source, index, tag, platform):
     entries = index["manifests"]
     if tag:
         named = [e for e in entries if e.get("annotations", {}).get("org.opencontainers.image.ref.name") == tag]
@@ -70,8 +70,16 @@ def chosen(source, index, tag):
             sys.exit(f"imagediff: no image is tagged {tag}")
         entries = named
     entries = [e for e in entries if e.get("platform", {}).get("os") != "unknown"]
+    if platform and len(entries) > 1:
+        entries = [e for e in entries if name_of(e.get("platform", {})) == platform]
+    if not entries:
+        sys.exit(f"imagediff: no image is for {platform}")
     document = json.loads(blob(source, entries[0]))
-    return chosen(source, document, "") if "manifests" in document else document
+    return chosen(source, document, "", platform) if "manifests" in document else document
+
+
+def name_of(platform):
+    return "/".join(platform[key] for key in ("os", "architecture", "variant") if platform.get(key))
 
 
 def blob(source, descriptor):
@@ -98,6 +106,8 @@ def flatten(layers, times):
             for entry in tar:
                 name = os.path.normpath("/" + entry.name).lstrip("/")
                 folder, base = os.path.split(name)
+                if any(it.startswith(".wh..wh.") for it in folder.split("/")):
+                    continue
                 if base == ".wh..wh..opq":
                     drop(tree, folder, keep=seen, self_too=False)
                 elif base.startswith(".wh."):
@@ -180,8 +190,8 @@ def history(config):
     return [(exposed(entry.get("created_by", "")), bool(entry.get("empty_layer"))) for entry in config.get("history", [])]
 
 
-def compare(a, b, times):
-    (config_a, layers_a), (config_b, layers_b) = load(a), load(b)
+def compare(a, b, times, platform=None):
+    (config_a, layers_a), (config_b, layers_b) = load(a, platform), load(b, platform)
     yield from differences(comparable(config_a), comparable(config_b), "config")
     lines_a, lines_b = history(config_a), history(config_b)
     for at in range(max(len(lines_a), len(lines_b))):
@@ -203,11 +213,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", action="store_true")
     parser.add_argument("--ignore", action="append", default=[], metavar="PREFIX", help="leave out lines that begin so")
+    parser.add_argument("--platform", help="the image of an index to take")
     parser.add_argument("a")
     parser.add_argument("b")
     args = parser.parse_args()
     count = 0
-    for line in compare(args.a, args.b, args.times):
+    for line in compare(args.a, args.b, args.times, args.platform):
         if not any(line.startswith(prefix) for prefix in args.ignore):
             print(line)
             count += 1

@@ -49,13 +49,13 @@ engine() {
 }
 
 start() {
-  if [ ! -e "$tree/usr/sbin/dockerd" ] || [ ! -e "$tree/usr/bin/xz" ]; then
+  if [ ! -e "$tree/usr/sbin/dockerd" ] || [ ! -e "$tree/usr/bin/xz" ] || [ ! -e "$tree/usr/bin/git" ]; then
     # Made beside and renamed, in a mount namespace of its own: a run that is killed leaves no mounts and no
     # half of a tree. Nothing here is ever removed through a mount.
     ! grep -q " $dir/" /proc/self/mountinfo || { echo "reference.sh: something is mounted in $dir" >&2; exit 1; }
     rm -rf --one-file-system "$tree" "$tree.new"
     unshare --mount --propagation private mmdebstrap --quiet --variant=apt \
-      --include=docker.io,docker-cli,docker-buildx,ca-certificates,iptables,xz-utils trixie "$tree.new"
+      --include=docker.io,docker-cli,docker-buildx,ca-certificates,iptables,xz-utils,git trixie "$tree.new"
     mv "$tree.new" "$tree"
   fi
   [ ! -f /etc/ssl/certs/ca-certificates.crt ] || cp /etc/ssl/certs/ca-certificates.crt "$tree/etc/ssl/certs/ca-certificates.crt"

@@ -7,7 +7,9 @@
 mod case;
 mod history;
 mod judge;
+mod load;
 mod reference;
+mod web;
 
 use crate::{
     packages::install,
@@ -27,6 +29,7 @@ use std::{
     thread::available_parallelism,
     time::Instant,
 };
+use web::Web;
 
 /// What to do.
 #[derive(Debug, Default)]
@@ -88,8 +91,16 @@ fn matrix(options: &Options) -> Result<(), String> {
     let strake = work.path.join("strake");
     fs::copy(strake_for_tests()?, &strake).map_err(|error| error.to_string())?;
     let reference = Reference::start(&work.path, options.client.as_deref())?;
-    let judge =
-        Judge { work: &work.path, strake: &strake, reference: &reference, user: options.user };
+    let cases_of_work = work.path.join("cases");
+    fs::create_dir_all(&cases_of_work).map_err(|error| error.to_string())?;
+    let web = Web::start(&cases_of_work)?;
+    let judge = Judge {
+        work: &work.path,
+        strake: &strake,
+        reference: &reference,
+        web: &web,
+        user: options.user,
+    };
     let started = Instant::now();
     let jobs = options.jobs.unwrap_or_else(|| available_parallelism().map_or(2, usize::from));
     let found = judge_all(&cases, &judge, jobs);
@@ -179,6 +190,8 @@ const PROGRAMS: &[crate::packages::Needed] = &[
     ("bzip2", "bzip2"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),
+    ("git", "git"),
+    ("ssh-keygen", "openssh-client"),
 ];
 
 /// The folder of one run, which every user may read.

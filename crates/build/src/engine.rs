@@ -227,8 +227,10 @@ impl<'a> Engine<'a> {
         match op::execute(self, at, state) {
             Ok(done) => {
                 state.made |= done.made;
-                state.push(done.layer, name.to_owned());
-                state.history.push(history(at.step, false));
+                // A folder that a stage stands on is known by itself, as a base image is.
+                let is_told = !at.step.created_by.is_empty();
+                state.push(done.layer, if is_told { name } else { &at.step.text }.to_owned());
+                state.history.extend(is_told.then(|| history(at.step, false)));
                 (self.emit)(Event::Done { vertex: at.vertex });
                 Ok(())
             }

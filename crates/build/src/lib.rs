@@ -16,6 +16,7 @@ mod foreign;
 mod history;
 mod image;
 mod known;
+mod marks;
 mod materialise;
 mod mounts;
 mod op;

@@ -21,7 +21,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 use strake_cache::{Store, TempDir};
-use strake_context::{Context, ignore_file};
+use strake_context::{Context, ContextError, ignore_file};
 use strake_diag::Source;
 use strake_layer::is_archive_file;
 use strake_plan::{GitSource, HttpSource};
@@ -330,14 +330,18 @@ fn open(folder: &Path, dockerfile: Option<&Path>) -> Result<Context, Failure> {
         Some(file) => Vec::from(ignore_file(file, folder)),
         None => vec![folder.join(".dockerignore")],
     };
-    let mut rules = None;
     for file in candidates {
-        rules = read_rules(&file)?;
-        if rules.is_some() {
-            break;
+        if let Some(rules) = read_rules(&file)? {
+            return Context::open(folder, Some(&rules)).map_err(|error| {
+                let place = match &error {
+                    ContextError::BadPattern { .. } => format!("{}: ", file.display()),
+                    _ => String::new(),
+                };
+                Failure::new(place + &chain(&error))
+            });
         }
     }
-    Context::open(folder, rules.as_deref()).map_err(|error| Failure::new(chain(&error)))
+    Context::open(folder, None).map_err(|error| Failure::new(chain(&error)))
 }
 
 /// The text of an ignore file, where there is one. Links are followed within its folder, as in Docker,

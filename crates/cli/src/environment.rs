@@ -26,6 +26,8 @@ pub(crate) const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
 pub(crate) const DOCKER_DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
 /// Labels with the commit, which buildx adds.
 pub(crate) const BUILDX_GIT_LABELS: &str = "BUILDX_GIT_LABELS";
+/// Whether such a label says that there are changes that no commit has.
+pub(crate) const BUILDX_GIT_CHECK_DIRTY: &str = "BUILDX_GIT_CHECK_DIRTY";
 /// How progress is shown where `--progress` says nothing.
 pub(crate) const BUILDKIT_PROGRESS: &str = "BUILDKIT_PROGRESS";
 /// Turns colour off.

@@ -19,6 +19,7 @@ mod environment;
 mod epoch;
 mod failure;
 mod fetching;
+mod git_labels;
 mod images;
 mod inputs;
 mod linting;

@@ -95,6 +95,6 @@ pub struct Step {
     pub span: Span,
     /// For progress: the instruction on one line.
     pub text: String,
-    /// For history: BuildKit's words.
+    /// For history: BuildKit's words; empty for what history does not tell.
     pub created_by: String,
 }

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 /// One behaviour.
 ///
 /// `case.json` may have:
-/// - `flags`: of both builders; `{dir}` is the folder in which the case is built;
+/// - `flags`: of both builders; `{dir}` is the folder in which the case is built, and `{http}` its
+///   address on a web server;
+/// - `context`: the context where it is not a folder, with the same;
+/// - `platforms`: the index has these, and each is compared;
 /// - `ours`, `theirs`: flags of one builder alone;
 /// - `error`: a part of what strake says when it fails; then both builders must fail;
 /// - `line`: the line of the Dockerfile that the error shows; 0 where none is to blame;
@@ -31,6 +34,8 @@ pub(crate) struct Case {
     pub(crate) flags: Vec<String>,
     pub(crate) ours: Vec<String>,
     pub(crate) theirs: Vec<String>,
+    pub(crate) context: Option<String>,
+    pub(crate) platforms: Vec<String>,
     pub(crate) error: Option<String>,
     pub(crate) line: u64,
     pub(crate) history: Vec<String>,
@@ -71,6 +76,8 @@ const KEYS: &[&str] = &[
     "flags",
     "ours",
     "theirs",
+    "context",
+    "platforms",
     "error",
     "line",
     "history",
@@ -107,6 +114,8 @@ fn read(folder: PathBuf) -> Result<Case, String> {
         flags: words("flags"),
         ours: words("ours"),
         theirs: words("theirs"),
+        context: word("context"),
+        platforms: words("platforms"),
         error: word("error"),
         line: line.unwrap_or(0),
         history: words("history"),

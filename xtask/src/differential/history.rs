@@ -4,8 +4,9 @@ use crate::differential::reference::finished;
 use serde_json::Value;
 use std::{collections::BTreeSet, path::Path, process::Command};
 
-/// What made each entry, of an image in an OCI archive; Docker saves those, too.
-pub(crate) fn of(image: &Path) -> Result<Vec<String>, String> {
+/// What made each entry, of an image in an OCI archive; Docker saves those, too. Of several platforms
+/// this one.
+pub(crate) fn of(image: &Path, platform: Option<&str>) -> Result<Vec<String>, String> {
     let read = |name: &str| {
         let mut tar = Command::new("tar");
         let text = finished(tar.arg("-xOf").arg(image).arg(name))?;
@@ -13,9 +14,19 @@ pub(crate) fn of(image: &Path) -> Result<Vec<String>, String> {
     };
     let blob = |value: &Value| value.as_str().map(|it| format!("blobs/{}", it.replace(':', "/")));
     let follow = |value: &Value| read(&blob(&value["digest"]).ok_or("no digest")?);
-    let config = follow(&follow(&read("index.json")?["manifests"][0])?["config"])?;
+    let mut document = follow(&read("index.json")?["manifests"][0])?;
+    if let Some(all) = document["manifests"].as_array() {
+        let wanted = all.iter().find(|it| platform == Some(&platform_of(it)));
+        document = follow(wanted.ok_or("no such platform in the index")?)?;
+    }
+    let config = follow(&document["config"])?;
     let entries = config["history"].as_array().into_iter().flatten();
     Ok(entries.map(|it| it["created_by"].as_str().unwrap_or_default().to_owned()).collect())
+}
+
+fn platform_of(descriptor: &Value) -> String {
+    let parts = ["os", "architecture", "variant"].map(|it| descriptor["platform"][it].as_str());
+    parts.into_iter().flatten().collect::<Vec<_>>().join("/")
 }
 
 /// Whether the history ends as a case says that it must.

@@ -6,6 +6,7 @@ use crate::{
         history,
         reference::{Reference, finished, output, said},
         text,
+        web::Web,
     },
     shell::root,
 };
@@ -25,6 +26,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) work: &'a Path,
     pub(crate) strake: &'a Path,
     pub(crate) reference: &'a Reference,
+    /// Where ADD finds the folders of the cases.
+    pub(crate) web: &'a Web,
     pub(crate) user: bool,
 }
 
@@ -38,12 +41,14 @@ pub(crate) enum Found {
 }
 
 /// Where a case is built.
-struct Place {
+pub(crate) struct Place {
     /// The files.
     dir: PathBuf,
     context: PathBuf,
     /// Images.
-    out: PathBuf,
+    pub(crate) out: PathBuf,
+    /// The same files for ADD.
+    url: String,
 }
 
 impl Judge<'_> {
@@ -52,7 +57,8 @@ impl Judge<'_> {
         let place = self.lay_out(case)?;
         let ours = place.out.join("ours.tar");
         let built = self.build(case, &place, &ours, false)?;
-        let reference = self.reference_build(case, &place)?;
+        let first = case.platforms.first().map(String::as_str);
+        let reference = self.reference_build(case, &place, first)?;
         if let Some(wanted) = &case.error {
             return failures(wanted, case.line, &built, &reference);
         }
@@ -63,7 +69,7 @@ impl Judge<'_> {
             let theirs = if reference.status.success() { "builds it" } else { "fails, too" };
             return Err(format!("strake failed, Docker {theirs}:\n{}", said(&built)));
         }
-        history::ends(&history::of(&ours)?, &case.history)?;
+        history::ends(&history::of(&ours, first)?, &case.history)?;
         match &case.refused {
             Some(wanted) if reference.status.success() || !said(&reference).contains(wanted) => {
                 return Err(format!(
@@ -75,7 +81,19 @@ impl Judge<'_> {
             None if !reference.status.success() => {
                 return Err(format!("Docker failed:\n{}", said(&reference)));
             }
-            None => self.compare_with_reference(case, &place, &ours)?,
+            None => {
+                self.compare_with_reference(case, &place, &ours, first)?;
+                for platform in case.platforms.iter().skip(1) {
+                    let reference = self.reference_build(case, &place, Some(platform))?;
+                    if !reference.status.success() {
+                        return Err(format!("Docker failed:\n{}", said(&reference)));
+                    }
+                    self.compare_with_reference(case, &place, &ours, Some(platform))?;
+                }
+                if case.subset {
+                    self.load(case, &place)?;
+                }
+            }
         }
         if self.user && case.not_as_user.is_none() {
             self.compare_with_user(case, &place, &ours)?;
@@ -107,11 +125,22 @@ impl Judge<'_> {
         }
         let context = dir.join("context");
         let context = if context.is_dir() { context } else { dir.clone() };
-        Ok(Place { dir, context, out })
+        Ok(Place { url: self.web.url(&case.name), dir, context, out })
     }
 
     /// Builds with strake; that it fails is not an error here.
     fn build(&self, case: &Case, place: &Place, to: &Path, user: bool) -> Result<Output, String> {
+        let output = format!("type=oci,dest={},compression=uncompressed", to.display());
+        self.build_to(case, place, &output, user)
+    }
+
+    pub(crate) fn build_to(
+        &self,
+        case: &Case,
+        place: &Place,
+        to: &str,
+        user: bool,
+    ) -> Result<Output, String> {
         let store = self.work.join(if user { "store-of-user" } else { "store" });
         fs::create_dir_all(&store).map_err(|error| error.to_string())?;
         let mut command = match user {
@@ -128,15 +157,18 @@ impl Judge<'_> {
             }
         };
         command.args(["build", "--progress", "plain", "--store"]).arg(&store);
-        command.args(["-o", &format!("type=oci,dest={},compression=uncompressed", to.display())]);
+        command.args(["-o", to]);
+        if !case.platforms.is_empty() {
+            command.args(["--platform", &case.platforms.join(",")]);
+        }
         for base in self.reference.bases.iter().filter(|it| !case.names_a_stage(it)) {
             command.args(["--build-context", base]);
         }
         for image in &case.images {
             command.args(["--build-context", &format!("{image}={}", self.toolbox()?)]);
         }
-        command.args(arguments(&[&case.flags, &case.ours], place));
-        output(command.arg(&place.context))
+        command.args(arguments(&[&case.flags, &case.ours], place, case));
+        output(command.arg(context(case, place)))
     }
 
     fn toolbox(&self) -> Result<&str, String> {
@@ -145,18 +177,24 @@ impl Judge<'_> {
         found.ok_or_else(|| "there is no toolbox".to_owned())
     }
 
-    fn reference_build(&self, case: &Case, place: &Place) -> Result<Output, String> {
+    fn reference_build(
+        &self,
+        case: &Case,
+        place: &Place,
+        platform: Option<&str>,
+    ) -> Result<Output, String> {
         for image in &case.images {
             let args = ["tag", "toolbox:latest", image].map(str::to_owned);
             self.reference.docker(self.work, &args)?;
         }
         let mut args: Vec<String> =
             ["build", "--network", "host", "-t", &tag(case)].map(str::to_owned).to_vec();
-        args.extend(arguments(&[&case.flags, &case.theirs], place));
+        args.extend(arguments(&[&case.flags, &case.theirs], place, case));
+        args.extend(platform.into_iter().flat_map(|it| ["--platform".to_owned(), it.to_owned()]));
         if case.rewritten {
             args.extend(["-f".to_owned(), text(&place.out.join("Dockerfile"))]);
         }
-        args.push(text(&place.context));
+        args.push(context(case, place));
         self.reference.docker(self.work, &args)
     }
 
@@ -165,6 +203,7 @@ impl Judge<'_> {
         case: &Case,
         place: &Place,
         ours: &Path,
+        platform: Option<&str>,
     ) -> Result<(), String> {
         let saved = self.reference.docker(self.work, &["save".to_owned(), tag(case)])?;
         if !saved.status.success() {
@@ -172,7 +211,8 @@ impl Judge<'_> {
         }
         let theirs = place.out.join("theirs.tar");
         fs::write(&theirs, saved.stdout).map_err(|error| error.to_string())?;
-        let mut ignore = history::exposes(&history::of(ours)?, &history::of(&theirs)?);
+        let mut ignore =
+            history::exposes(&history::of(ours, platform)?, &history::of(&theirs, platform)?);
         ignore.extend(case.ignore.iter().cloned());
         if case.rewritten || !case.history.is_empty() {
             ignore.push("history".to_owned());
@@ -184,6 +224,9 @@ impl Judge<'_> {
         let mut oracle = Command::new("python3");
         oracle.arg(root().join("testdata/lab/imagediff.py"));
         diff.arg("diff");
+        for program in [&mut diff, &mut oracle] {
+            program.args(platform.into_iter().flat_map(|it| ["--platform", it]));
+        }
         for place in ignore {
             diff.arg("--ignore").arg(&place);
             oracle.arg("--ignore").arg(place.replace('[', " ").replace(']', ":"));
@@ -207,15 +250,26 @@ impl Judge<'_> {
     }
 }
 
-fn tag(case: &Case) -> String {
+pub(crate) fn tag(case: &Case) -> String {
     format!("differential:{}", case.name)
 }
 
-fn arguments(lists: &[&Vec<String>], place: &Place) -> Vec<String> {
-    let dir = text(&place.dir);
-    let mut args: Vec<String> =
-        lists.iter().copied().flatten().map(|it| it.replace("{dir}", &dir)).collect();
-    if !args.iter().any(|it| it == "-f" || it == "--file") && place.context != place.dir {
+fn filled(text: &str, place: &Place) -> String {
+    text.replace("{dir}", &self::text(&place.dir)).replace("{http}", &place.url)
+}
+
+fn context(case: &Case, place: &Place) -> String {
+    match &case.context {
+        Some(elsewhere) => filled(elsewhere, place),
+        None => text(&place.context),
+    }
+}
+
+fn arguments(lists: &[&Vec<String>], place: &Place, case: &Case) -> Vec<String> {
+    let words = lists.iter().copied().flatten();
+    let mut args: Vec<String> = words.map(|it| filled(it, place)).collect();
+    let named = args.iter().any(|it| it == "-f" || it == "--file");
+    if !named && place.context != place.dir && case.context.is_none() {
         args.extend(["-f".to_owned(), text(&place.dir.join("Dockerfile"))]);
     }
     args

@@ -89,7 +89,14 @@ fn cached(
     tracing_miss(engine, at, &reason);
     let began = std::time::Instant::now();
     let place = Place::new(engine, at, &slot, may_hit());
-    let made = make(place.earlier.as_ref())?;
+    let mut made = make(place.earlier.as_ref())?;
+    let (changes, told) = crate::marks::read(made.changes);
+    if !told.is_empty() {
+        // The folder has files where the layer has marks.
+        made.snapshot = None;
+        made.warnings.extend(told);
+    }
+    let made = Made { changes, ..made };
     for warning in &made.warnings {
         let bytes = format!("warning: {warning}\n").into_bytes();
         (engine.emit)(Event::Output { vertex: at.vertex, stderr: true, bytes });

@@ -12,6 +12,7 @@ use crate::{
     fetching::Fetching,
     inputs::{self, Named},
     output::Output,
+    place::{Place, place},
     planning::{self, Asked},
     prepared::Built,
     progress::{self, Notes, Reader},
@@ -129,8 +130,12 @@ fn requests(
     build_args: &[(String, String)],
 ) -> Result<Vec<Request>, Failure> {
     let of = |it: &Platform| request(args, asked, it, named, build_args);
-    let requests = asked.platforms.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+    let mut requests = asked.platforms.iter().map(of).collect::<Result<Vec<_>, _>>()?;
     warn(file, &requests[0], build_args);
+    if let Place::Folder(folder) = place(&args.context)? {
+        let labels = crate::git_labels::of(folder, args.file.as_deref())?;
+        requests.iter_mut().for_each(|it| it.labels.extend(labels.iter().cloned()));
+    }
     Ok(requests)
 }
 
@@ -378,13 +383,6 @@ fn warn(file: &Dockerfile, request: &Request, build_args: &[(String, String)]) {
     }
     for line in build_arguments::without_effect(build_args) {
         say::note(&format!("warning: {line}"));
-    }
-    let name = environment::BUILDX_GIT_LABELS;
-    if environment::get(name).is_some() {
-        say::note(&format!(
-            "warning: {name} has no effect: give e.g. --label \
-             org.opencontainers.image.revision=$(git rev-parse HEAD)"
-        ));
     }
 }
 

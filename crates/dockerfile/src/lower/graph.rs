@@ -197,12 +197,7 @@ impl<'a> Graph<'a> {
         request: &Request,
     ) -> Outcome<Below> {
         match request.named(&name, &platform) {
-            Some((context, NamedContext::Local)) => {
-                let message =
-                    format!("named context `{context}` is a directory, and cannot be a base");
-                let hint = format!("use `FROM scratch` and `COPY --from={context} . /`");
-                Err(error_hint("unsupported", base.span, message, hint))
-            }
+            Some((context, NamedContext::Local)) => Ok(Below::Local(context.to_owned())),
             Some((_, NamedContext::Scratch)) => Ok(Below::Scratch),
             Some((_, NamedContext::Image(_))) => Ok(Below::Image { name, platform }),
             None => {
@@ -280,7 +275,7 @@ impl<'a> Graph<'a> {
 
     fn stage_node(&self, at: usize, stage: usize, name: &Word) -> Outcome<Node> {
         let decl = &self.decls[stage];
-        if let Below::Local(context) = &decl.below {
+        if let (Below::Local(context), true) = (&decl.below, decl.replaced) {
             return Ok(Node::Local(context.clone()));
         }
         if stage < at {
@@ -325,7 +320,8 @@ impl<'a> Graph<'a> {
     /// The stage at or behind `at` that `name` names.
     fn forward(&self, at: usize, name: &Word) -> Option<usize> {
         let stage = self.stage_of(name)?;
-        let local = matches!(self.decls[stage].below, Below::Local(_));
+        let decl = &self.decls[stage];
+        let local = matches!(decl.below, Below::Local(_)) && decl.replaced;
         (stage >= at && !local).then_some(stage)
     }
 

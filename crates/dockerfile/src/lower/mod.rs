@@ -74,10 +74,7 @@ fn make(file: &Dockerfile, request: &Request) -> Outcome<Plan> {
         planned.place(node, span)?;
     }
     let stage::Planned { placed, mut stages, .. } = planned;
-    let id = *placed.get(&Node::Stage(target)).ok_or_else(|| {
-        let message = "the target is a local directory, so there is nothing to build";
-        error("unsupported", graph.decls[target].span, message)
-    })?;
+    let id = placed[&Node::Stage(target)];
     let config: &mut Stage = &mut stages[id.0];
     config.config.labels.extend(request.labels.iter().cloned());
     Ok(Plan { stages, target: id, platform: request.platform.clone() })

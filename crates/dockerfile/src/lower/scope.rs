@@ -32,6 +32,8 @@ pub(crate) struct Scope<'a> {
     pub(super) args: Vec<Argument>,
     /// CMD stands in this stage, or in the part of it that was read.
     pub(crate) cmd_is_set: bool,
+    /// What runs the stage is another kind of system: another shell, and no PATH of ours.
+    pub(super) is_windows: bool,
     pub(super) outer: Outer<'a>,
 }
 
@@ -95,11 +97,15 @@ impl Scope<'_> {
         Lexer::new(self.outer.graph.escape)
     }
 
-    /// SHELL, or `/bin/sh -c`.
+    /// SHELL, or the system's.
     pub(crate) fn shell(&self) -> Vec<String> {
         match &self.config.shell {
             Some(shell) if !shell.is_empty() => shell.clone(),
-            Some(_) | None => vec!["/bin/sh".to_owned(), "-c".to_owned()],
+            Some(_) | None => {
+                let words: &[&str] =
+                    if self.is_windows { &["cmd", "/S", "/C"] } else { &["/bin/sh", "-c"] };
+                words.iter().map(|it| (*it).to_owned()).collect()
+            }
         }
     }
 

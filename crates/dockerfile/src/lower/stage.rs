@@ -10,7 +10,7 @@ use crate::problem::{Outcome, error};
 use std::collections::{BTreeMap, BTreeSet};
 use strake_diag::{Diagnostic, Span};
 use strake_oci::{Config, Platform};
-use strake_plan::{Stage, StageId, Step};
+use strake_plan::{CopyOp, CopySource, Op, Source, Stage, StageId, Step, Unpack};
 
 /// The nodes that the target needs.
 pub(super) struct Needed {
@@ -215,10 +215,7 @@ impl<'a> Planned<'a> {
     pub(super) fn place(&mut self, node: Node, span: Span) -> Outcome<()> {
         let stage = match &node {
             Node::Local(_) => return Ok(()),
-            Node::Stage(index) => match self.graph.decls[*index].below {
-                Below::Local(_) => return Ok(()),
-                Below::Stage(_) | Below::Image { .. } | Below::Scratch => self.stage(*index)?,
-            },
+            Node::Stage(index) => self.stage(*index)?,
             Node::Image(name) => {
                 let platform = self.request.platform.clone();
                 let below = Below::Image { name: name.clone(), platform };
@@ -250,12 +247,16 @@ impl<'a> Planned<'a> {
     fn stage(&mut self, index: usize) -> Outcome<Stage> {
         let decl = &self.graph.decls[index];
         let (config, author, left) = self.inherited(&decl.below);
+        // A folder in the place of a stage has no config at all.
+        let is_folder = decl.replaced && matches!(decl.below, Below::Local(_));
+        let config = if is_folder { Config::default() } else { config };
         let mut scope = Scope {
             config,
             author,
             env: left.env,
             args: Vec::new(),
             cmd_is_set: false,
+            is_windows: self.platform(&decl.below).os == "windows",
             outer: Outer {
                 request: self.request,
                 graph: self.graph,
@@ -263,8 +264,10 @@ impl<'a> Planned<'a> {
                 placed: &self.placed,
             },
         };
-        begin(&mut scope);
-        let mut steps = Vec::new();
+        if !is_folder {
+            begin(&mut scope);
+        }
+        let mut steps = Vec::from_iter(files_below(&decl.below, decl.span));
         for Trigger { text, instruction } in &self.triggers[&index] {
             let made = instruction.lower(&mut scope).map_err(|problem| {
                 let message = format!("ONBUILD trigger `{text}` of the base: {}", problem.message);
@@ -283,7 +286,7 @@ impl<'a> Planned<'a> {
             let text = statement.text.clone() + &instruction.map(summary).unwrap_or_default();
             steps.extend(made.map(|it| step(it, statement.span, text)));
         }
-        let Scope { config, author, env, args, cmd_is_set: _, outer: _ } = scope;
+        let Scope { config, author, env, args, cmd_is_set: _, is_windows: _, outer: _ } = scope;
         self.arguments.insert(index, args);
         self.scopes.insert(index, Left { env, author: author.clone() });
         Ok(Stage {
@@ -348,9 +351,8 @@ impl<'a> Planned<'a> {
                 (image.config.clone(), image.author.clone(), Left::default())
             }
             Below::Scratch | Below::Local(_) => {
-                let env = vec![format!("PATH={DEFAULT_PATH}")];
                 let working_dir = "/".to_owned();
-                (Config { env, working_dir, ..Config::default() }, None, Left::default())
+                (Config { working_dir, ..Config::default() }, None, Left::default())
             }
         };
         config.on_build = None;
@@ -360,13 +362,31 @@ impl<'a> Planned<'a> {
     }
 }
 
+/// The files of a folder that a stage stands on. Images have no history of them.
+fn files_below(below: &Below, span: Span) -> Option<Step> {
+    let Below::Local(context) = below else { return None };
+    let op = Op::Copy(Box::new(CopyOp {
+        from: Source::Named(context.clone()),
+        sources: vec![CopySource::Path(".".to_owned())],
+        dest: "/".to_owned(),
+        chown: None,
+        chmod: None,
+        link: false,
+        parents: false,
+        excludes: Vec::new(),
+        unpack: Unpack::Never,
+    }));
+    let text = format!("local source for {context}");
+    Some(Step { op, span, text, created_by: String::new() })
+}
+
 /// PATH is always set, the working directory absolute, and ENV of the base seen.
 fn begin(scope: &mut Scope<'_>) {
     let pair = |it: &String| match it.split_once('=') {
         Some((name, value)) => (name.to_owned(), value.to_owned()),
         None => (it.clone(), String::new()),
     };
-    if !scope.config.env.iter().any(|it| pair(it).0 == "PATH") {
+    if !scope.is_windows && !scope.config.env.iter().any(|it| pair(it).0 == "PATH") {
         scope.config.env.push(format!("PATH={DEFAULT_PATH}"));
     }
     for (name, value) in scope.config.env.iter().map(pair) {

@@ -136,9 +136,13 @@ fn mount_dev(root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Errno> {
     }
     let quiet = nosuid.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
     attach(root, &make("devpts", &pts, quiet)?, Path::new("/dev/pts"))?;
-    let size = spec.shm_size.to_string();
-    let shm = make("tmpfs", &[("mode", "1777"), ("size", &size)], INERT)?;
-    attach(root, &shm, Path::new("/dev/shm"))?;
+    // A mount of the step's own takes its place, and is the only one that is seen there.
+    let shm_path = Path::new("/dev/shm");
+    if !spec.mounts.iter().any(|it| it.target == shm_path) {
+        let size = spec.shm_size.to_string();
+        let shm = make("tmpfs", &[("mode", "1777"), ("size", &size)], INERT)?;
+        attach(root, &shm, shm_path)?;
+    }
     // A kernel without POSIX queues has programs that do without, too.
     let _absent = make("mqueue", &[], INERT)
         .and_then(|queues| attach(root, &queues, Path::new("/dev/mqueue")));

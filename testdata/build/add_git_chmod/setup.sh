@@ -1,0 +1,12 @@
+umask 022
+mkdir -p repo/sub
+cd repo
+git init -q -b main .
+git config user.email t@example
+git config user.name t
+echo one >foo
+echo s >sub/deep
+git add .
+git commit -q -m one
+git tag v1
+git update-server-info

@@ -1,0 +1,2 @@
+tar -czf t.tar.gz f.txt
+chmod 755 g.sh

@@ -1,0 +1,2 @@
+mkdir foo
+ln -s ../bar foo/sub

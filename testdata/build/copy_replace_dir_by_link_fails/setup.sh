@@ -1,0 +1,2 @@
+mkdir -p t/real
+ln -s real t/link

@@ -1,0 +1,2 @@
+mv Dockerfile Dockerfile.web
+ln -s Dockerfile.web Dockerfile
