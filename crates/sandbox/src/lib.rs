@@ -58,8 +58,8 @@
 //!
 //! - Emulated: pid, ipc and network namespace are the builder's; processes outside cannot be signalled,
 //!   traced or looked at. The size of a tmpfs is not limited. A RUN without limits is an error.
-//! - Emulated: 32-bit programs, ptrace, inotify, datagrams to a path, and io_uring are refused;
-//!   `sendmsg` to the path of a datagram socket of the host is not.
+//! - Emulated: 32-bit programs, ptrace and io_uring are refused; `sendmsg` to the path of a datagram
+//!   socket of the host is not.
 //!
 //! - With one id: reading files and searching directories that a user's mode bits forbid, changing
 //!   times and attributes of others' files, signals to others' processes; ACLs do not count.

@@ -43,6 +43,7 @@ impl Listener {
             Answer::Value(result) => notify::answer(fd, id, result),
             Answer::Descriptor { file, close_on_exec } => {
                 notify::answer_descriptor(fd, id, file.as_fd(), close_on_exec)
+                    .map(drop)
                     .or_else(|errno| notify::answer(fd, id, Err(errno)))
             }
         };

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::found::{Found, Meta};
 use super::paths::{self, View, descriptor};
 use super::state::State;
-use super::{World, attributes, names, open, processes, sockets, stat};
+use super::{World, attributes, names, open, processes, sockets, stat, watches};
 use crate::identity::credentials::Credentials;
 use crate::identity::place::read_path;
 use crate::identity::{Answer, Call, Holder, ids};
@@ -21,6 +21,8 @@ pub(super) enum Reply {
     Value(i64),
     /// It returns this open file.
     Descriptor { file: OwnedFd, close_on_exec: bool },
+    /// It returns this inotify instance, which is kept to add watches to.
+    Watcher { file: OwnedFd, close_on_exec: bool },
     /// It takes a while: this is done beside, and answers with a file.
     Opening { open: Box<dyn FnOnce() -> Result<OwnedFd, Errno> + Send>, close_on_exec: bool },
     /// It takes a while: this is done beside, and answers.
@@ -194,6 +196,8 @@ fn of_files(caller: &Caller<'_>, call: &Call) -> Option<Answered> {
         libc::SYS_fchdir => processes::chdir(caller, caller.opened(one)),
         libc::SYS_chroot => processes::chroot(caller, one),
         libc::SYS_getcwd => processes::getcwd(caller, one, two),
+        libc::SYS_inotify_init1 => watches::init(one),
+        libc::SYS_inotify_add_watch => watches::add(caller, one, two, three),
         _ => return attributes::extended(caller, call),
     })
 }
@@ -204,6 +208,7 @@ fn legacy(caller: &Caller<'_>, call: &Call) -> Option<Answered> {
     let nofollow = u64::from(libc::AT_SYMLINK_NOFOLLOW.cast_unsigned());
     let creat = (libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC) as u64;
     Some(match call.number {
+        libc::SYS_inotify_init => watches::init(0),
         libc::SYS_open => open::answer(caller, CWD, one, open::How::plain(two, three)),
         libc::SYS_creat => open::answer(caller, CWD, one, open::How::plain(creat, two)),
         libc::SYS_stat => stat::stat(caller, (CWD, one, 0), two),

@@ -26,6 +26,7 @@ mod state;
 mod supervisor;
 #[cfg(target_arch = "x86_64")]
 mod trace;
+mod watches;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CStr;
@@ -55,6 +56,8 @@ struct World {
     specials: Mutex<BTreeMap<Key, (u32, u32)>>,
     /// Sockets that nobody has connected yet, the oldest first.
     sockets: Mutex<VecDeque<(u64, OwnedFd)>>,
+    /// Inotify instances of programs, the oldest first.
+    watchers: Mutex<VecDeque<watches::Watcher>>,
     terminals: Mutex<BTreeSet<u32>>,
     /// Files by the empty ones that stand in for them, the oldest first.
     stand_ins: Mutex<VecDeque<StandIn>>,
@@ -167,6 +170,12 @@ impl World {
             sockets.pop_front();
         }
         sockets.push_back((inode, socket));
+    }
+
+    fn kept_socket(&self, inode: u64) -> Option<OwnedFd> {
+        let sockets = lock(&self.sockets);
+        let (_, socket) = sockets.iter().find(|(of, _)| *of == inode)?;
+        socket.try_clone().ok()
     }
 
     fn take_socket(&self, inode: u64) -> Option<OwnedFd> {

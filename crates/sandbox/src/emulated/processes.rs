@@ -98,7 +98,6 @@ pub(super) fn answer(caller: &Caller<'_>, call: &Call) -> Option<Answered> {
             0 | 1 => DONE,
             _ => Err(Errno::INVAL),
         },
-        libc::SYS_inotify_add_watch => watch(caller, two).map(|()| Reply::GoOn),
         libc::SYS_capget => capabilities(caller, one, two, three),
         _ => return None,
     })
@@ -161,13 +160,6 @@ fn uname(caller: &Caller<'_>, to: u64) -> Answered {
     }
     memory::write(caller.pid, to, &bytes)?;
     DONE
-}
-
-/// inotify needs the file at a path of the host, which another path of the same file can be.
-fn watch(caller: &Caller<'_>, path: u64) -> Result<(), Errno> {
-    let found = caller.find(super::calls::CWD, path, true)?;
-    drop(found);
-    Err(Errno::NOSYS)
 }
 
 /// Docker's default capabilities for root, none for others.

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{CWD as HERE, readlinkat};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 use super::calls::{Answered, CWD, Caller, DONE, Reply};
 use super::names::Place;
@@ -73,9 +73,36 @@ pub(super) fn answer(caller: &Caller<'_>, call: &Call) -> Answered {
     match call.number {
         libc::SYS_bind => bind(caller, inode, &path),
         libc::SYS_connect => connect(caller, inode, &path),
-        // Datagrams to a path are rare, and have no descriptor of ours to be sent by.
-        _ => Err(Errno::OPNOTSUPP),
+        _ => send(caller, call, inode, &path),
     }
+}
+
+/// No datagram is longer: net.core.wmem_max is less.
+const LONGEST: u64 = 1 << 22;
+
+/// A datagram to a path, sent by what is kept of the socket.
+fn send(caller: &Caller<'_>, call: &Call, inode: u64, path: &[u8]) -> Answered {
+    let [_, from, length, flags, ..] = call.arguments;
+    let found = caller.resolve(CWD, path, true)?;
+    if !found.is(libc::S_IFSOCK) {
+        return Err(Errno::CONNREFUSED);
+    }
+    caller.permit(&caller.meta(&found), 2)?;
+    if length > LONGEST {
+        return Err(Errno::MSGSIZE);
+    }
+    let mut bytes = vec![0; usize::try_from(length).map_err(|_| Errno::MSGSIZE)?];
+    if !bytes.is_empty() && memory::read(caller.pid, from, &mut bytes)? != bytes.len() {
+        return Err(Errno::FAULT);
+    }
+    let socket = caller.world.kept_socket(inode).ok_or(Errno::ISCONN)?;
+    let flags = SendFlags::from_bits_retain((flags & u64::from(u32::MAX)) as u32);
+    Ok(Reply::Waiting(Box::new(move || {
+        let found = found;
+        let to = SocketAddrUnix::new(&found.path)?;
+        let sent = rustix::net::sendto(&socket, &bytes, flags | SendFlags::NOSIGNAL, &to)?;
+        i64::try_from(sent).map_err(|_| Errno::MSGSIZE)
+    })))
 }
 
 /// The number of the socket that a descriptor of the caller is.

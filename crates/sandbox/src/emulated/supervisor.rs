@@ -122,6 +122,7 @@ fn supervise(
         states: Mutex::new(states),
         specials: Mutex::default(),
         sockets: Mutex::default(),
+        watchers: Mutex::default(),
         terminals: Mutex::default(),
         stand_ins: Mutex::default(),
         executing: Mutex::default(),
@@ -267,6 +268,7 @@ fn one(world: &Arc<World>, notification: &notify::Notification) {
         Ok(Reply::Value(value)) => notify::answer(listener, id, Ok(value)),
         Ok(Reply::Descriptor { file, close_on_exec }) => {
             notify::answer_descriptor(listener, id, file.as_fd(), close_on_exec)
+                .map(drop)
                 .or_else(|errno| notify::answer(listener, id, Err(errno)))
         }
         Ok(Reply::Opening { open, close_on_exec }) => {
@@ -276,12 +278,19 @@ fn one(world: &Arc<World>, notification: &notify::Notification) {
                 match open() {
                     Ok(file) => {
                         notify::answer_descriptor(listener, id, file.as_fd(), close_on_exec)
+                            .map(drop)
                     }
                     Err(errno) => notify::answer(listener, id, Err(errno)),
                 }
             });
             Ok(())
         }
+        Ok(Reply::Watcher { file, close_on_exec }) => {
+            world.keep_watcher(call.pid, file, |file| {
+                notify::answer_descriptor(listener, id, file.as_fd(), close_on_exec)
+            })
+        }
+        .or_else(|errno| notify::answer(listener, id, Err(errno))),
         Ok(Reply::Waiting(act)) => {
             let world = Arc::clone(world);
             beside(move || notify::answer(world.listener.as_fd(), id, act()));

@@ -51,6 +51,7 @@ const ANSWERED: &[libc::c_long] = &[
     libc::SYS_getcwd,
     libc::SYS_getxattr,
     libc::SYS_inotify_add_watch,
+    libc::SYS_inotify_init1,
     libc::SYS_ioprio_set,
     libc::SYS_kill,
     libc::SYS_lgetxattr,
@@ -80,8 +81,14 @@ const ANSWERED: &[libc::c_long] = &[
 ];
 
 #[cfg(target_arch = "x86_64")]
-const LEGACY: &[libc::c_long] =
-    &[libc::SYS_futimesat, libc::SYS_open, libc::SYS_readlink, libc::SYS_utime, libc::SYS_utimes];
+const LEGACY: &[libc::c_long] = &[
+    libc::SYS_inotify_init,
+    libc::SYS_futimesat,
+    libc::SYS_open,
+    libc::SYS_readlink,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+];
 
 /// Tracing would be in the way of ours; handles and other processes' descriptors lead out.
 const REFUSED: &[libc::c_long] = &[

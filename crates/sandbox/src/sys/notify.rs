@@ -71,18 +71,19 @@ pub(crate) fn answer(
     control(listener, SEND, &mut Response { id, value, error, flags: 0 }).map(drop)
 }
 
-/// Answers a call with a descriptor of ours, duplicated into the caller.
+/// Answers a call with a descriptor of ours, duplicated into the caller; returns its number there.
 pub(crate) fn answer_descriptor(
     listener: BorrowedFd<'_>,
     id: u64,
     source: BorrowedFd<'_>,
     close_on_exec: bool,
-) -> Result<(), Errno> {
+) -> Result<u32, Errno> {
     let source = u32::try_from(source.as_raw_fd()).map_err(|_| Errno::BADF)?;
     let number_flags = if close_on_exec { libc::O_CLOEXEC.cast_unsigned() } else { 0 };
     // SECCOMP_ADDFD_FLAG_SEND: the new number is the answer.
     let mut add = AddDescriptor { id, flags: 2, source, number: 0, number_flags };
-    control(listener, ADD_DESCRIPTOR, &mut add).map(drop)
+    control(listener, ADD_DESCRIPTOR, &mut add)
+        .and_then(|number| u32::try_from(number).map_err(|_| Errno::BADF))
 }
 
 /// Duplicates a descriptor of ours into the caller, which goes on waiting; returns its number there.
