@@ -76,7 +76,7 @@ pub(crate) struct Fault {
     pub(crate) answer: Option<(Answer, Vec<u8>)>,
     /// Nothing is said until the other side goes.
     pub(crate) silent: bool,
-    /// The connections end after so many bytes of the request's body.
+    /// The connections end after so many bytes of the request's body; with none, the registry hears nothing.
     pub(crate) request_ends: Option<u64>,
     /// Nothing goes on after so many bytes of the request's body.
     pub(crate) request_stalls: Option<u64>,
@@ -90,6 +90,12 @@ pub(crate) struct Fault {
     pub(crate) edits: Option<Edit>,
     /// The answer comes twice on the same connection.
     pub(crate) twice: bool,
+    /// The answer comes once more, in place of the next one on the same connection.
+    pub(crate) late: bool,
+    /// The registry answers, and the connection ends without it.
+    pub(crate) lost: bool,
+    /// What is asked for instead.
+    pub(crate) target: Option<String>,
 }
 
 impl Fault {
@@ -215,7 +221,11 @@ impl Shared {
         let Ok(reading) = near.try_clone() else { return };
         let mut from = BufReader::with_capacity(64 << 10, reading);
         let mut near = near;
+        let mut late = None;
         while let Ok(Some(head)) = read_head(&mut from) {
+            if late.take().is_some_and(|it| write_head(&mut near, &it).is_err()) {
+                break;
+            }
             let number = {
                 let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
                 let path = |it: &str| it.split('?').next().unwrap_or_default().to_owned();
@@ -227,7 +237,7 @@ impl Shared {
                 (log.len() - 1, seen)
             };
             let fault = (self.rule)(&head, number.1);
-            let goes_on = self.one(&head, number.0, fault, &mut from, &mut near);
+            let goes_on = self.one(&head, number.0, fault, &mut from, &mut near, &mut late);
             if !goes_on.unwrap_or(false) {
                 break;
             }
@@ -247,19 +257,22 @@ impl Shared {
         &self,
         head: &Head,
         number: usize,
-        fault: Fault,
+        mut fault: Fault,
         from: &mut BufReader<TcpStream>,
         near: &mut TcpStream,
+        late: &mut Option<Answer>,
     ) -> io::Result<bool> {
-        if fault.silent {
-            stall(near);
+        if fault.silent || fault.request_ends == Some(0) {
+            if fault.silent {
+                stall(near);
+            }
             return Ok(false);
         }
         let up = |bytes: u64| {
             self.total.fetch_add(bytes, Ordering::Relaxed);
             self.note(number, |it| it.up += bytes);
         };
-        if let Some((mut answer, body)) = fault.answer {
+        if let Some((mut answer, body)) = fault.answer.take() {
             self.copy(from, &mut io::sink(), head.length(), &up)?;
             self.note(number, |it| it.status = answer.status);
             answer.put("Content-Length", &body.len().to_string());
@@ -280,14 +293,16 @@ impl Shared {
         }
         let far = TcpStream::connect(("127.0.0.1", self.to))?;
         let mut out = far.try_clone()?;
-        out.write_all(forwarded(&self.current(head)).as_bytes())?;
+        let mut asked = self.current(head);
+        asked.target = fault.target.take().unwrap_or(asked.target);
+        out.write_all(forwarded(&asked).as_bytes())?;
         let limit = fault.request_ends.or(fault.request_stalls).unwrap_or(u64::MAX);
         let length = head.length();
         let sent = match &chunk {
             Some(whole) => out.write_all(whole),
             None => self.copy(from, &mut out, length.min(limit), &up),
         };
-        if length > limit || fault.request_ends == Some(0) {
+        if length > limit {
             if fault.request_stalls.is_some() {
                 stall(near);
             }
@@ -296,16 +311,15 @@ impl Shared {
         let mut answers = BufReader::with_capacity(64 << 10, far);
         let Some(mut answer) = read_answer(&mut answers)? else { return Ok(false) };
         self.remember(&answer);
-        if let Some(edit) = fault.edits {
+        if fault.lost {
+            return Ok(false);
+        }
+        if let Some(edit) = fault.edits.take() {
             edit(&mut answer);
         }
         self.note(number, |it| it.status = answer.status);
-        let ends = fault.answer_ends.map(|it| (it, false));
-        let ends = ends.or(fault.answer_stalls.map(|it| (it, true)));
-        let whole = self.back(head, number, &answer, &mut answers, near, ends, fault.corrupts)?;
-        if fault.twice {
-            write_head(near, &answer)?;
-        }
+        let whole = self.back(head, number, &fault, &answer, &mut answers, near)?;
+        *late = fault.late.then_some(answer);
         Ok(whole && sent.is_ok())
     }
 
@@ -335,18 +349,19 @@ impl Shared {
     }
 
     /// Gives the answer back. Returns whether the connection may be used again.
-    #[expect(clippy::too_many_arguments, reason = "one request with all that can go wrong with it")]
     fn back(
         &self,
         head: &Head,
         number: usize,
+        fault: &Fault,
         answer: &Answer,
         answers: &mut BufReader<TcpStream>,
         near: &mut TcpStream,
-        ends: Option<(u64, bool)>,
-        corrupts: Option<u64>,
     ) -> io::Result<bool> {
-        write_head(near, answer)?;
+        let ends = fault.answer_ends.map(|it| (it, false));
+        let ends = ends.or(fault.answer_stalls.map(|it| (it, true)));
+        // At once: a second one that comes later may be taken for the answer to the next request.
+        near.write_all(head_text(answer).repeat(1 + usize::from(fault.twice)).as_bytes())?;
         if head.method == "HEAD" || matches!(answer.status, 204 | 304) {
             return Ok(true);
         }
@@ -354,7 +369,7 @@ impl Shared {
         let whole = length.unwrap_or(u64::MAX);
         let limit = ends.map_or(whole, |it| it.0.min(whole));
         let down = |bytes: u64| self.note(number, |it| it.down += bytes);
-        if let Some(at) = corrupts.filter(|it| *it < whole) {
+        if let Some(at) = fault.corrupts.filter(|it| *it < whole) {
             self.copy(answers, near, at, &down)?;
             let mut byte = [0];
             answers.read_exact(&mut byte)?;
@@ -466,6 +481,10 @@ fn forwarded(head: &Head) -> String {
 }
 
 fn write_head(to: &mut TcpStream, answer: &Answer) -> io::Result<()> {
+    to.write_all(head_text(answer).as_bytes())
+}
+
+fn head_text(answer: &Answer) -> String {
     let mut text = format!("HTTP/1.1 {} X\r\n", answer.status);
     for (name, value) in &answer.headers {
         if !name.eq_ignore_ascii_case("connection") {
@@ -475,5 +494,5 @@ fn write_head(to: &mut TcpStream, answer: &Answer) -> io::Result<()> {
     if find(&answer.headers, "content-length").is_empty() && answer.status != 204 {
         text += "Connection: close\r\n";
     }
-    to.write_all(format!("{text}\r\n").as_bytes())
+    text + "\r\n"
 }

@@ -37,7 +37,8 @@ pub(crate) struct Feed<'a> {
 }
 
 impl Feed<'_> {
-    /// Sends `request` with this body.
+    /// Sends `request` with this body. Who gives the bytes has patience of its own: waiting for them is no
+    /// stall of the registry.
     pub(crate) async fn send(
         &self,
         request: RequestBuilder,
@@ -47,7 +48,8 @@ impl Feed<'_> {
         let source = (self.open)().map_err(|error| self.unreadable(error))?;
         let sent = Arc::new(AtomicU64::new(0));
         let fault: Arc<Mutex<Option<io::Error>>> = Arc::default();
-        let body = self.start(source, &sent, &fault);
+        let hungry = Arc::new(AtomicBool::new(false));
+        let body = self.start(source, &sent, &hungry, &fault);
         let answer = request.header(CONTENT_LENGTH, self.size).body(body).send();
         tokio::pin!(answer);
         let mut ticks = tokio::time::interval(TICK);
@@ -60,6 +62,9 @@ impl Feed<'_> {
                         return Err(Error::Stopped { what: self.what.clone() });
                     }
                     let now = sent.load(Ordering::Relaxed);
+                    if hungry.load(Ordering::Relaxed) {
+                        since = Instant::now();
+                    }
                     if now != last {
                         (last, since) = (now, Instant::now());
                         (self.progress)(now);
@@ -83,6 +88,7 @@ impl Feed<'_> {
         &self,
         source: Box<dyn Read + Send>,
         sent: &Arc<AtomicU64>,
+        hungry: &Arc<AtomicBool>,
         fault: &Arc<Mutex<Option<io::Error>>>,
     ) -> Body {
         let (pieces, mut body) = mpsc::channel(2);
@@ -95,9 +101,10 @@ impl Feed<'_> {
                 let _ = pieces.blocking_send(Err(broken));
             }
         });
-        let sent = Arc::clone(sent);
+        let (sent, hungry) = (Arc::clone(sent), Arc::clone(hungry));
         Body::wrap_stream(futures_util::stream::poll_fn(move |context| {
             let piece = body.poll_recv(context);
+            hungry.store(piece.is_pending(), Ordering::Relaxed);
             if let std::task::Poll::Ready(Some(Ok(bytes))) = &piece {
                 let bytes: &Bytes = bytes;
                 sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);

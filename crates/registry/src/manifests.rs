@@ -186,14 +186,24 @@ impl Inner {
             if !answer.status().is_success() {
                 return Err(Failed::from(answer.failure().await));
             }
+            let place = || host.name.clone();
+            let wrong =
+                |got| Failed::from(Error::WrongDigest { place: place(), asked: digest, got });
             match said_digest(&answer) {
-                Some(got) if got != digest => Err(Failed::from(Error::WrongDigest {
-                    place: host.name.clone(),
-                    asked: digest,
-                    got,
-                })),
-                _ => Ok(Stored { digest, lists_subject: lists_subject(&answer) }),
+                Some(got) if got != digest => return Err(wrong(got)),
+                _ if answer.status() == 201 => {}
+                // It may be the answer to another question: is it there?
+                _ => match self.ask(&host, reference, Method::HEAD).await? {
+                    found if found.status() != 200 => {
+                        return Err(Failed::from(answer.failure().await));
+                    }
+                    found => match said_digest(&found) {
+                        Some(got) if got != digest => return Err(wrong(got)),
+                        _ => {}
+                    },
+                },
             }
+            Ok(Stored { digest, lists_subject: lists_subject(&answer) })
         })
         .await
     }

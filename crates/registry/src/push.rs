@@ -188,7 +188,8 @@ impl Inner {
         digest: &Digest,
         answer: Response,
     ) -> Result<PushOutcome, Error> {
-        if !answer.status().is_success() {
+        // 202 is the answer to what came before.
+        if !matches!(answer.status().as_u16(), 200 | 201 | 204) {
             return Err(answer.failure().await);
         }
         match said_digest(&answer) {
@@ -211,7 +212,12 @@ impl Inner {
         let asked = url.origin();
         let answer = self.send(&Call::new(host, scopes, Method::HEAD, url)).await?;
         match answer.status().as_u16() {
-            200..=299 => Ok(true),
+            200 => match said_digest(&answer) {
+                Some(got) if got != *digest => {
+                    Err(Error::WrongDigest { place: host.name.clone(), asked: *digest, got })
+                }
+                _ => Ok(true),
+            },
             404 => Ok(false),
             // Storage elsewhere may allow a GET and no HEAD: not known to be there.
             _ if answer.url().origin() != asked => Ok(false),

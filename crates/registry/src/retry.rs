@@ -99,6 +99,11 @@ fn wait(policy: &Retries, attempt: u32, salt: &str, error: &Error) -> Option<Dur
         } => (policy.attempts, *retry_after),
         // Damage on the way, and answers without what they must have, are asked for once more.
         Error::WrongDigest { .. } | Error::BadLocation { .. } => (policy.attempts.min(2), None),
+        // So are answers that may be those to other questions: a proxy that answers twice puts all that
+        // come later on the connection out of step.
+        Error::RepositoryMissing { .. } | Error::UnexpectedStatus { status: 200..=299, .. } => {
+            (policy.attempts.min(2), None)
+        }
         // A body that ended early.
         Error::WrongSize { asked, got, .. } if got < asked => (policy.attempts, None),
         _ => return None,

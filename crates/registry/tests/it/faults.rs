@@ -2,150 +2,33 @@
 //!
 //! `UPDATE=1` writes the table anew, to be read before it is kept.
 
+mod kinds;
+mod verbs;
+
 use crate::{
     debian_registry::DebianRegistry,
     proxy::{Fault, Head, Proxy},
     support::{amd64, anonymous, image, noise, options, reference},
 };
+use kinds::{KINDS, Kind, Site, challenge};
 use std::{
     fmt::Write,
     path::Path,
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
 };
-use strake_oci::Digest;
 use strake_registry::{
-    Chunks, Client, Credentials, Error, Keychain, KeychainError, Options, Patience, Proxies,
+    Chunks, Client, Credentials, Error, Keychain, KeychainError, Options, Part, Patience, Proxies,
     PushImage, Retries,
 };
+use verbs::{Does, VERBS, Verb};
 
 const LARGE: usize = 300_000;
 const CHUNK: u64 = 100_000;
-
-/// A request that something goes wrong with.
-struct Verb {
-    name: &'static str,
-    method: &'static str,
-    part: &'static str,
-    /// Whether it belongs to a pull.
-    pulls: bool,
-    /// What goes along: bytes up, down, or neither.
-    body: Body,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Body {
-    None,
-    Up,
-    Down,
-}
-
-const VERBS: [Verb; 8] = [
-    verb("HEAD blob", "HEAD", "/blobs/sha256", false, Body::None),
-    verb("POST upload", "POST", "/blobs/uploads/", false, Body::None),
-    verb("PUT blob", "PUT", "/blobs/uploads/", false, Body::Up),
-    verb("PATCH chunk", "PATCH", "/blobs/uploads/", false, Body::Up),
-    verb("HEAD manifest", "HEAD", "/manifests/", false, Body::None),
-    verb("PUT manifest", "PUT", "/manifests/", false, Body::Up),
-    verb("GET manifest", "GET", "/manifests/", true, Body::Down),
-    verb("GET blob", "GET", "/blobs/sha256", true, Body::Down),
-];
-
-const fn verb(
-    name: &'static str,
-    method: &'static str,
-    part: &'static str,
-    pulls: bool,
-    body: Body,
-) -> Verb {
-    Verb { name, method, part, pulls, body }
-}
-
-/// What goes wrong, and at which verbs it can.
-struct Kind {
-    name: &'static str,
-    at: fn(&Verb) -> bool,
-    make: fn() -> Fault,
-}
-
-fn always(_: &Verb) -> bool {
-    true
-}
-
-const KINDS: [Kind; 17] = [
-    Kind { name: "429, Retry-After", at: always, make: || status(429, &[("Retry-After", "0")]) },
-    Kind { name: "500", at: always, make: || status(500, &[]) },
-    Kind { name: "502", at: always, make: || status(502, &[]) },
-    Kind { name: "503", at: always, make: || status(503, &[]) },
-    Kind { name: "reset before an answer", at: always, make: reset },
-    Kind { name: "stall before an answer", at: always, make: stall },
-    Kind {
-        name: "reset in the body",
-        at: |it| it.body == Body::Up,
-        make: || Fault { request_ends: Some(50), ..Fault::default() },
-    },
-    Kind {
-        name: "stall in the body",
-        at: |it| it.body == Body::Up && !it.part.contains("manifests"),
-        make: || Fault { request_stalls: Some(50), ..Fault::default() },
-    },
-    Kind {
-        name: "answer ends early",
-        at: |it| it.body == Body::Down,
-        make: || Fault { answer_ends: Some(50), ..Fault::default() },
-    },
-    Kind {
-        name: "answer stalls",
-        at: |it| it.body == Body::Down,
-        make: || Fault { answer_stalls: Some(50), ..Fault::default() },
-    },
-    Kind {
-        name: "a byte is another",
-        at: |it| it.body == Body::Down,
-        make: || Fault { corrupts: Some(50), ..Fault::default() },
-    },
-    Kind {
-        name: "answer comes twice",
-        at: |it| it.body != Body::Down,
-        make: || Fault { twice: true, ..Fault::default() },
-    },
-    Kind { name: "401 in the middle", at: always, make: unauthorized },
-    Kind { name: "403", at: always, make: || status(403, &[]) },
-    Kind {
-        name: "another digest",
-        at: |it| matches!(it.method, "PUT" | "GET") && it.name != "GET blob",
-        make: || {
-            let other = Digest::of(b"another").to_string();
-            Fault::edit(move |answer| answer.put("Docker-Content-Digest", &other))
-        },
-    },
-    Kind {
-        name: "no Location",
-        at: |it| matches!(it.method, "POST" | "PATCH"),
-        make: || Fault::edit(|answer| answer.drop("Location")),
-    },
-    Kind {
-        name: "201 to a chunk",
-        at: |it| it.method == "PATCH",
-        make: || Fault::edit(|answer| answer.status = 201),
-    },
-];
-
-fn status(status: u16, headers: &[(&str, &str)]) -> Fault {
-    Fault::status(status, headers, r#"{"errors":[{"code":"TEST","message":"as the test wants"}]}"#)
-}
-
-fn reset() -> Fault {
-    Fault { request_ends: Some(0), ..Fault::default() }
-}
-
-fn stall() -> Fault {
-    Fault { silent: true, ..Fault::default() }
-}
-
-fn unauthorized() -> Fault {
-    status(401, &[("WWW-Authenticate", "Basic realm=\"x\"")])
-}
 
 struct Ann;
 
@@ -159,9 +42,22 @@ impl Keychain for Ann {
 struct Run {
     outcome: Result<(), Error>,
     retries: usize,
-    /// Bytes of bodies beyond those of a run without a fault.
-    again: u64,
+    /// Bytes of bodies that came by.
+    bodies: u64,
     tagged: bool,
+    took: Duration,
+}
+
+/// What to run.
+#[derive(Clone, Copy)]
+struct Case {
+    verb: &'static Verb,
+    kind: Option<&'static Kind>,
+    /// At the first such request only, or at each.
+    once: bool,
+    /// How long nothing may come.
+    patience: Duration,
+    number: usize,
 }
 
 struct Lab {
@@ -183,57 +79,100 @@ impl Lab {
         Lab { registry, image, layers, _folder: folder }
     }
 
-    fn client(&self, told: &Arc<Mutex<usize>>, verb: &Verb, stalls: bool) -> Client {
+    fn client(&self, told: &Arc<AtomicUsize>, case: &Case, hosts: [String; 3]) -> Client {
         let told = Arc::clone(told);
-        // Who waits for nothing must not take a slow machine for a stall.
-        let short = Duration::from_millis(if stalls { 700 } else { 30_000 });
-        let above = if verb.method == "PATCH" { CHUNK } else { u64::MAX };
+        let short = case.patience;
+        let above = if case.verb.chunks() { CHUNK } else { u64::MAX };
+        let base = Duration::from_millis(20);
+        let attempts = if case.kind.is_some_and(|it| it.stalls) { 2 } else { 3 };
         let options = Options {
-            retries: Retries { attempts: 3, ..options(Arc::new(Ann)).retries },
+            retries: Retries { attempts, base, ..Retries::STANDARD },
             patience: Patience { answer: short, idle: short, commit: short, ..Patience::STANDARD },
             chunks: Chunks { above, size: CHUNK },
             concurrency: 1,
             proxies: Proxies::Direct,
-            on_retry: Some(Arc::new(move |_| *told.lock().unwrap() += 1)),
+            plain_http: hosts.into(),
+            on_retry: Some(Arc::new(move |_| {
+                told.fetch_add(1, Ordering::SeqCst);
+            })),
             ..options(Arc::new(Ann))
         };
         Client::new(options).unwrap()
     }
 
-    /// Pushes or pulls with `fault` at the verb's first request, or at each.
-    fn run(
-        &self,
-        verb: &'static Verb,
-        fault: Option<fn() -> Fault>,
-        once: bool,
-        number: usize,
-    ) -> Run {
-        let done = Mutex::new(0);
-        let proxy = Proxy::start(self.registry.port, move |head: &Head, _| {
-            let mut done = done.lock().unwrap();
-            match fault {
-                Some(make) if head.is(verb.method, verb.part) && !(once && *done > 0) => {
-                    *done += 1;
-                    make()
-                }
-                _ => Fault::default(),
+    fn run(&self, case: Case) -> Run {
+        let elsewhere = Proxy::start(self.registry.port, |_, _| Fault::default());
+        let proxy = self.faulty(case, elsewhere.port);
+        let told = Arc::new(AtomicUsize::new(0));
+        let local = |port: u16| format!("127.0.0.1:{port}");
+        let hosts = [local(proxy.port), local(elsewhere.port), self.registry.host()];
+        let client = self.client(&told, &case, hosts);
+        let began = Instant::now();
+        let outcome = self.does(&client, &case, &proxy);
+        let took = began.elapsed();
+        let bodies = |it: &Proxy| it.log().iter().map(|it| it.up + it.down).sum::<u64>();
+        let tagged = case.verb.does.writes() && self.is_tagged(&case, outcome.is_ok());
+        for seen in elsewhere.log() {
+            assert_eq!(seen.head.header("authorization"), "", "a token for somebody else");
+        }
+        let bodies = bodies(&proxy) + bodies(&elsewhere);
+        Run { outcome, retries: told.load(Ordering::SeqCst), bodies, tagged, took }
+    }
+
+    /// A way to the registry that wants a token and has the case's fault.
+    fn faulty(&self, case: Case, elsewhere: u16) -> Proxy {
+        let (token, done) = (AtomicUsize::new(1), AtomicUsize::new(0));
+        Proxy::start(self.registry.port, move |head: &Head, _| {
+            let good = token.load(Ordering::SeqCst);
+            if head.target.starts_with("/token") {
+                return Fault::status(200, &[], &format!(r#"{{"token":"t{good}"}}"#));
             }
-        });
-        let told = Arc::new(Mutex::new(0));
-        let stalls = fault
-            .is_some_and(|it| it().silent || it().request_stalls.or(it().answer_stalls).is_some());
-        let client = self.client(&told, verb, stalls);
-        let repository = if verb.pulls { "pulled".to_owned() } else { format!("r{number}") };
-        let name = reference(&proxy.name(&format!("{repository}:1")));
-        let outcome = match verb.pulls {
-            true => self.pull(&client, &name),
-            false => client.push_image(&self.image, &[name], &|_| {}).map(drop),
-        };
-        let bodies = proxy.log().iter().map(|it| it.up + it.down).sum();
-        let direct = reference(&self.registry.name(&format!("{repository}:1")));
-        let tagged = anonymous().head_manifest(&direct).unwrap().is_some();
-        let retries = *told.lock().unwrap();
-        Run { outcome, retries, again: bodies, tagged }
+            if head.header("authorization") != format!("Bearer t{good}") {
+                return challenge(head);
+            }
+            let Some(kind) = case.kind.filter(|_| case.verb.is(head)) else {
+                return Fault::default();
+            };
+            if done.fetch_add(1, Ordering::SeqCst) > 0 && case.once {
+                return Fault::default();
+            }
+            (kind.make)(&Site { head, elsewhere, token: &token })
+        })
+    }
+
+    fn does(&self, client: &Client, case: &Case, proxy: &Proxy) -> Result<(), Error> {
+        let (from, to) = (reference(&proxy.name("pulled:1")), self.pushed(case));
+        let way = reference(&proxy.name(&format!("r{}:1", case.number)));
+        let copy = |from, to| client.copy(&from, &Part::Whole, false, &[to], &|_| {}).map(drop);
+        match case.verb.does {
+            Does::Push => client.push_image(&self.image, &[way], &|_| {}).map(drop),
+            Does::Pull => self.pull(client, &from),
+            Does::Ask => {
+                let found = client.head_manifest(&from)?;
+                assert_eq!(found, Some(self.image.manifest.digest()));
+                Ok(())
+            }
+            Does::Mount => copy(from, way),
+            Does::CopyFrom => copy(from, to),
+            Does::CopyTo => copy(reference(&self.registry.name("pulled:1")), way),
+        }
+    }
+
+    /// Where a case's image is in the end.
+    fn pushed(&self, case: &Case) -> strake_oci::Reference {
+        reference(&self.registry.name(&format!("r{}:1", case.number)))
+    }
+
+    /// Whether the image has its tag; `soon`, if the last answer may have come before it.
+    fn is_tagged(&self, case: &Case, soon: bool) -> bool {
+        let soon = soon && case.kind.is_some_and(|it| it.loose);
+        for _ in 0..if soon { 200 } else { 1 } {
+            if anonymous().head_manifest(&self.pushed(case)).unwrap().is_some() {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(u64::from(soon) * 50));
+        }
+        false
     }
 
     fn pull(&self, client: &Client, name: &strake_oci::Reference) -> Result<(), Error> {
@@ -247,53 +186,92 @@ impl Lab {
         Ok(())
     }
 
-    /// Whether an image that was pushed is there in all its parts.
-    fn whole(&self, number: usize) -> bool {
-        let name = reference(&self.registry.name(&format!("r{number}:1")));
-        self.pull(&anonymous(), &name).is_ok()
+    /// All cases, so many at a time, in their order.
+    fn run_all(&self, cases: &[Case], threads: usize) -> Vec<Run> {
+        let next = AtomicUsize::new(0);
+        let done: Vec<Mutex<Option<Run>>> = cases.iter().map(|_| Mutex::default()).collect();
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while let Some(index) = Some(next.fetch_add(1, Ordering::SeqCst))
+                        && let Some(case) = cases.get(index)
+                    {
+                        *done[index].lock().unwrap() = Some(self.run(*case));
+                    }
+                });
+            }
+        });
+        done.into_iter().map(|it| it.into_inner().unwrap().unwrap()).collect()
     }
+
+    fn judge(&self, case: &Case, run: &Run) {
+        let what = format!("{} {}: {:?}", case.verb.name, case.kind.unwrap().name, run.outcome);
+        assert!(!what.contains("hunter2") && !what.contains("Bearer"), "{what}");
+        if case.verb.does.writes() {
+            assert_eq!(run.outcome.is_ok(), run.tagged, "{what}");
+            assert!(!run.tagged || self.pull(&anonymous(), &self.pushed(case)).is_ok(), "{what}");
+        }
+    }
+}
+
+/// A fault at a verb.
+struct Row {
+    verb: &'static Verb,
+    kind: &'static Kind,
+    /// What runs without a fault send.
+    clean: u64,
 }
 
 #[test]
 fn the_table_of_faults_is_as_written() {
     let lab = Lab::new();
-    let mut rows = String::new();
-    let mut number = 0;
-    for verb in &VERBS {
-        number += 2;
-        let clean = lab.run(verb, None, true, number);
+    let (mut rows, mut plain, mut stalls) = (Vec::new(), Vec::new(), Vec::new());
+    for (at, verb) in VERBS.iter().enumerate() {
+        let patience = Duration::from_secs(60);
+        let clean = Case { verb, kind: None, once: true, patience, number: at };
+        let clean = lab.run(clean);
         clean.outcome.unwrap();
         for kind in KINDS.iter().filter(|it| (it.at)(verb)) {
-            number += 2;
-            let once = lab.run(verb, Some(kind.make), true, number);
-            if once.outcome.is_ok() && !verb.pulls {
-                assert!(once.tagged && lab.whole(number), "{} {}", verb.name, kind.name);
+            // Who waits for nothing must not take a slow machine for a stall.
+            let waits = (clean.took * 10).max(Duration::from_secs(1));
+            let patience = if kind.stalls { waits } else { patience };
+            for once in [true, false] {
+                let number = 100 + rows.len() * 2 + usize::from(once);
+                let cases = if kind.stalls { &mut stalls } else { &mut plain };
+                cases.push(Case { verb, kind: Some(kind), once, patience, number });
             }
-            let ever = lab.run(verb, Some(kind.make), false, number + 1);
-            if ever.outcome.is_err() && !verb.pulls {
-                assert!(!ever.tagged, "{} {}: a tag after an error", verb.name, kind.name);
-            }
-            for run in [&once, &ever] {
-                let text = format!("{:?}", run.outcome);
-                assert!(!text.contains("hunter2"), "{text}");
-            }
-            let again = once.again.saturating_sub(clean.again);
-            let (first, second) = (told(&once, again), said(&ever));
-            writeln!(rows, "| {} | {} | {first} | {second} |", verb.name, kind.name).unwrap();
+            rows.push(Row { verb, kind, clean: clean.bodies });
         }
     }
-    compare(&rows);
+    let mut ran: Vec<(Case, Run)> = Vec::new();
+    for (cases, threads) in [(plain, 4), (stalls, 20)] {
+        let runs = lab.run_all(&cases, threads);
+        ran.extend(cases.into_iter().zip(runs));
+    }
+    ran.iter().for_each(|(case, run)| lab.judge(case, run));
+    ran.sort_by_key(|it| it.0.number);
+    let mut text = String::new();
+    for (row, runs) in rows.iter().zip(ran.chunks(2)) {
+        let [(_, ever), (_, once)] = runs else { panic!("two runs a row") };
+        let ever = if row.kind.loose { "whole or an error".to_owned() } else { said(ever) };
+        let (first, second) = (told(row, once), ever);
+        writeln!(text, "| {} | {} | {first} | {second} |", row.verb.name, row.kind.name).unwrap();
+    }
+    compare(&text);
 }
 
-/// `whole, 1 retry, 50 bytes again`. Small sums are answers and manifests, and differ with their texts.
-fn told(run: &Run, again: u64) -> String {
+/// `whole, 1 retry, 50 kB again`. Small sums are answers and manifests, and differ with their texts.
+fn told(row: &Row, run: &Run) -> String {
+    if row.kind.loose {
+        return said(run);
+    }
     let retries = match run.retries {
         0 => String::new(),
         1 => ", 1 retry".to_owned(),
         many => format!(", {many} retries"),
     };
-    let again = match again {
-        0..2000 => String::new(),
+    let again = match run.bodies.saturating_sub(row.clean) {
+        0..5000 => String::new(),
         many => format!(", {} kB again", many / 1000),
     };
     match &run.outcome {
@@ -322,9 +300,11 @@ fn short(error: &Error) -> String {
 fn compare(rows: &str) {
     let text = format!(
         "# Faults\n\nWhat comes of each fault at each verb, between strake and Debian's registry: written by \
-         `UPDATE=1 cargo test -p strake-registry faults`, and kept true by that test. Three attempts, blobs \
+         `UPDATE=1 cargo test -p strake-registry faults`, and kept true by that test. Three attempts, two \
+         where time runs out, blobs \
          of 300 kB and 1 kB, one transfer at a time. Where an image is *whole* its digest was checked; after \
-         an *error* no tag was written. \"Again\" is what was sent beyond a run without the fault.\n\n| verb | \
+         an *error* no tag was written. \"Again\" is what came by beyond a run without the fault. The registry \
+         wants a token, which nobody else is shown.\n\n| verb | \
          fault | once | each time |\n|---|---|---|---|\n{rows}"
     );
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("FAULTS.md");
