@@ -256,7 +256,11 @@ impl Gathering<'_> {
             Failure::new(message)
                 .hint("name it with -f FILE, or give the folder that holds it as CONTEXT")
         })?;
-        Ok((source(&path.display().to_string(), &bytes)?, Some(path)))
+        let name = path.display().to_string();
+        if bytes.len() as u64 > DOCKERFILE_LIMIT {
+            return Err(too_large(&name));
+        }
+        Ok((source(&name, &bytes)?, Some(path)))
     }
 
     /// The Dockerfile of a context that is not the caller's: in it, unless the path is absolute.
@@ -304,6 +308,11 @@ fn put(file: &HttpFile, folder: &Path) -> Result<(), Failure> {
     let since_1970 = Duration::from_secs(u64::try_from(file.mtime).unwrap_or(0));
     let opened = fs_err::File::options().write(true).open(&copy)?;
     Ok(opened.set_modified(UNIX_EPOCH + since_1970)?)
+}
+
+fn too_large(name: &str) -> Failure {
+    Failure::new(format!("{name} is larger than the 16 MiB that a Dockerfile may have"))
+        .hint("copy large texts from files of the context")
 }
 
 /// A file that is meant to be a Dockerfile.

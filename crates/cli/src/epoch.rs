@@ -9,9 +9,10 @@ pub(crate) const NAME: &str = "SOURCE_DATE_EPOCH";
 
 /// When the files of something were last changed. `None`: there is nothing of that name; no time:
 /// what has this name has none, as a folder.
-pub(crate) type TimeOf<'a> = &'a dyn Fn(&str) -> Option<Option<i64>>;
+pub(crate) type TimeOf<'a> = &'a dyn Fn(&str) -> Result<Option<Option<i64>>, Failure>;
 
-/// The time of a value: seconds since 1970, or the name of what gives it (`context`, a named context).
+/// The time of a value: seconds since 1970, or the name of what gives it (`context`, a named context,
+/// a stage).
 pub(crate) fn resolve(text: &str, time_of: TimeOf<'_>) -> Result<Option<u32>, Failure> {
     if text.is_empty() {
         return Ok(None);
@@ -23,7 +24,7 @@ pub(crate) fn resolve(text: &str, time_of: TimeOf<'_>) -> Result<Option<u32>, Fa
     if let Ok(seconds) = text.parse::<i64>() {
         return u32::try_from(seconds).map(Some).map_err(|_| wrong());
     }
-    match time_of(text) {
+    match time_of(text)? {
         Some(None) => Ok(None),
         Some(Some(seconds)) => u32::try_from(seconds).map(Some).map_err(|_| wrong()),
         None => Err(wrong()),
@@ -36,10 +37,12 @@ mod tests {
 
     #[test]
     fn numbers_and_names() {
-        let time_of = |name: &str| match name {
-            "context" => Some(None),
-            "source" => Some(Some(7)),
-            _ => None,
+        let time_of = |name: &str| {
+            Ok(match name {
+                "context" => Some(None),
+                "source" => Some(Some(7)),
+                _ => None,
+            })
         };
         let read = |text: &str| resolve(text, &time_of);
         assert_eq!(read("").unwrap(), None);

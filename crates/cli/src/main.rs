@@ -17,6 +17,7 @@ mod destinations;
 mod docker_flags;
 mod environment;
 mod epoch;
+mod epoch_stage;
 mod failure;
 mod fetching;
 mod git_labels;

@@ -3,16 +3,21 @@
 use crate::{
     annotations::Annotations,
     bases::Bases,
-    build_arguments, epoch,
+    build_arguments,
+    contexts::Contexts,
+    epoch,
+    epoch_stage::{self, Elsewhere},
     failure::Failure,
     output::{Kind, Output},
     platforms, say,
 };
 use std::collections::BTreeSet;
+use strake_cache::Store;
 use strake_diag::{Colour, Diagnostic, Source};
 use strake_dockerfile::{Dockerfile, Request, Wanted};
 use strake_oci::Platform;
 use strake_plan::{BaseImage, Plan};
+use strake_remote::Remote;
 
 /// What is to be built for which platforms.
 pub(crate) struct Asked {
@@ -71,14 +76,28 @@ fn fits(output: &Output, platforms: &[Platform], index: bool) -> Result<(), Fail
 /// The time that the build gives instead of the clock's: a build argument, the environment (which is
 /// an argument then), or a global ARG.
 pub(crate) fn source_date_epoch(
+    requests: &mut [Request],
     file: &Dockerfile,
-    request: &Request,
-    time_of: epoch::TimeOf<'_>,
+    contexts: &Contexts,
+    (store, remote): (&Store, &Remote),
 ) -> Result<Option<u32>, Failure> {
-    let given = request.build_args.iter().rev().find(|it| it.0 == epoch::NAME);
+    let elsewhere = &Elsewhere { file, text: &contexts.text, store, remote };
+    let first = &requests[0];
+    let given = first.build_args.iter().rev().find(|it| it.0 == epoch::NAME);
     let value = given.and_then(|it| it.1.clone());
-    let value = value.or_else(|| strake_dockerfile::global_arg(file, request, epoch::NAME));
-    epoch::resolve(&value.unwrap_or_default(), time_of)
+    let value = value.or_else(|| strake_dockerfile::global_arg(file, first, epoch::NAME));
+    let value = value.unwrap_or_default();
+    let time_of = |name: &str| match contexts.time_of(name) {
+        None => epoch_stage::time(name, first, elsewhere),
+        known => Ok(known),
+    };
+    let epoch = epoch::resolve(&value, &time_of)?;
+    // Where a name was given, the ARG is the time.
+    if let Some(seconds) = epoch.map(|it| it.to_string()).filter(|it| *it != value) {
+        let argument = (epoch::NAME.to_owned(), Some(seconds));
+        requests.iter_mut().for_each(|it| it.build_args.push(argument.clone()));
+    }
+    Ok(epoch)
 }
 
 /// Plans for each request.

@@ -177,6 +177,41 @@ fn locked_caches_are_used_one_after_the_other() {
 }
 
 #[test]
+fn private_caches_are_used_by_one_build_at_a_time() {
+    for lab in both() {
+        // The first build waits inside of its RUN until the second one has finished.
+        lab.write(
+            "one/Dockerfile",
+            "FROM base\nRUN --mount=type=cache,id=p,target=/1,sharing=private \
+             --mount=type=cache,id=m,target=/m,sharing=shared \
+             touch /1/of-one /m/begun; while [ ! -e /m/ended ]; do sleep 0.05; done; ls /1 /m\n",
+        );
+        lab.write(
+            "two/Dockerfile",
+            "FROM base\nRUN --mount=type=cache,id=p,target=/1,sharing=private \
+             --mount=type=cache,id=m,target=/m,sharing=shared \
+             while [ ! -e /m/begun ]; do sleep 0.05; done; \
+             [ ! -e /1/of-one ] && touch /1/of-two /m/ended\n",
+        );
+        lab.write(
+            "after/Dockerfile",
+            "FROM base\nRUN --mount=type=cache,id=p,target=/1,sharing=private [ -e /1/of-one ]\n",
+        );
+        let start = |folder: &str| -> Child {
+            let mut args = lab.build_args(&[]);
+            *args.last_mut().unwrap() = lab.path(folder).display().to_string();
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            lab.command(&args).stderr(Stdio::null()).spawn().unwrap()
+        };
+        let mut builds = [start("one"), start("two")];
+        for build in &mut builds {
+            assert!(build.wait().unwrap().success());
+        }
+        assert!(start("after").wait().unwrap().success(), "the first one's cache is the cache");
+    }
+}
+
+#[test]
 fn a_tmpfs_has_its_size() {
     for lab in both() {
         lab.write(

@@ -65,7 +65,7 @@ pub fn select(
         match written {
             CopySource::Heredoc(file) => picked.push(heredoc(file)),
             CopySource::Path(path) if *parents => {
-                picked.push(with_parents(source, path, excludes)?);
+                with_parents(source, path, excludes, &mut picked)?;
             }
             CopySource::Http(_) | CopySource::Git(_) => {
                 picked.push(fetched.next().ok_or(CopyError::NotFetched)?.picked());
@@ -170,19 +170,43 @@ fn wildcard(source: &SourceTree<'_>, path: &[u8]) -> Result<(Vec<u8>, Vec<Vec<u8
     Ok((base, matches))
 }
 
-/// `--parents`: the directory before `/./`, of which only what the pattern matches is copied.
+/// `--parents`: the directory before `/./`, of which only what the pattern matches is copied. Where it
+/// has wildcards, each directory that they match.
 fn with_parents(
     source: &SourceTree<'_>,
     written: &str,
     excludes: &[String],
-) -> Result<Picked, CopyError> {
+    picked: &mut Vec<Picked>,
+) -> Result<(), CopyError> {
     let (directory, pattern) = pivot(written);
     let name = rooted(directory.as_bytes());
+    if !has_wildcard(&name) {
+        picked.push(below_pivot(source, written, name, &pattern, excludes)?);
+        return Ok(());
+    }
+    for name in wildcard(source, &name)?.1 {
+        let real = source.resolve(&name)?;
+        let is_there = |path: &[u8]| Ok::<_, CopyError>(source.get(path)?.is_some());
+        let top = source.get(&real)?.is_some_and(|it| is_directory(&it.entry));
+        if top && is_there(&plain_start(&real, &pattern))? {
+            picked.push(below_pivot(source, written, name, &pattern, excludes)?);
+        }
+    }
+    Ok(())
+}
+
+fn below_pivot(
+    source: &SourceTree<'_>,
+    written: &str,
+    name: Vec<u8>,
+    pattern: &str,
+    excludes: &[String],
+) -> Result<Picked, CopyError> {
     let real = source.resolve(&name)?;
     let Some(top) = source.get(&real)? else {
         return not_found(source, &name, &real).and_then(Err);
     };
-    let start = plain_start(&real, &pattern);
+    let start = plain_start(&real, pattern);
     let mut entries = vec![top];
     if start != real {
         for directory in between(&real, &start) {
@@ -194,7 +218,7 @@ fn with_parents(
         return not_found(source, written.as_bytes(), &start).and_then(Err);
     }
     entries.extend(walked.into_iter().filter(|found| found.entry.path != real));
-    let include = (!pattern.is_empty()).then_some(pattern.as_str());
+    let include = (!pattern.is_empty()).then_some(pattern);
     let entries = Filter::new(include, excludes)?.apply(&real, entries);
     Ok(Picked { fresh: true, ..Picked::new(name, real, entries) })
 }

@@ -75,9 +75,9 @@ fn build(args: BuildArgs, mode: Mode, signals: &Signals) -> Result<(), Failure> 
     let source =
         contexts::gather(&Wanted::read(&args, &named, &build_args)?, &store, &fetching.remote)?;
     let (file, problems) = strake_dockerfile::parse(&source.text);
-    let requests = requests(&args, &asked, &file, &named, &build_args)?;
-    let source_date_epoch =
-        planning::source_date_epoch(&file, &requests[0], &|it| source.time_of(it))?;
+    let mut requests = requests(&args, &asked, &file, &named, &build_args)?;
+    let from = (&store, &fetching.remote);
+    let source_date_epoch = planning::source_date_epoch(&mut requests, &file, &source, from)?;
     let bases = Bases { store: &store, client: &client, named: &named, pull: args.pull };
     planning::show_problems(&problems, &source.text)?;
     if let Some(call) = call {

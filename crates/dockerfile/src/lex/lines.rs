@@ -45,6 +45,9 @@ pub(crate) struct Line {
     pub(crate) empty_continuations: Vec<Span>,
 }
 
+/// No line is longer, as in BuildKit; instructions may be, in several lines.
+const LONGEST_LINE: usize = 65_535;
+
 /// Splits a text; never fails.
 pub(crate) fn read_lines(text: &str) -> Lines {
     let mut reader = Reader {
@@ -118,6 +121,12 @@ impl<'a> Reader<'a> {
         let physical =
             Physical { start: self.at, text: whole.trim_end_matches(['\r', '\n']), whole };
         self.at += whole.len();
+        if whole.strip_suffix('\n').unwrap_or(whole).len() > LONGEST_LINE {
+            let start = Span::new(physical.start, physical.start + 1);
+            let message = format!("a line is longer than {LONGEST_LINE} bytes");
+            let hint = "break it with the escape character, or put the text into a file";
+            self.out.problems.push(*error_hint("long-line", start, message, hint));
+        }
         Some(physical)
     }
 

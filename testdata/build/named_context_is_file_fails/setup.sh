@@ -1,0 +1,2 @@
+echo x >a
+tar -cf t.tar a

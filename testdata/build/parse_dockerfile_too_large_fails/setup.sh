@@ -1,0 +1,1 @@
+python3 -c 'print(("# " + "x" * 4096 + "\n") * 4300)' >>Dockerfile

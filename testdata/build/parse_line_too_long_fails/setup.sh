@@ -1,0 +1,1 @@
+python3 -c 'print("LABEL test=" + "a" * 65536)' >>Dockerfile
