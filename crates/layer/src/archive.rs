@@ -39,7 +39,7 @@ pub fn is_archive_file(file: impl Read) -> io::Result<bool> {
 const CUT_OFF: usize = 32 << 10;
 
 /// Reads an archive as a list of changes, in its order. Larger contents go to files in `spill`, which
-/// belong to the caller. Names with `..` are refused.
+/// belong to the caller. In names `..` leads up to the root at most.
 pub fn read_archive(reader: impl Read + Send, spill: &Path) -> Result<Vec<Change>, UnpackError> {
     let mut reader = decompress(reader).map_err(UnpackError::read)?;
     let mut collected = Collect { changes: Vec::new(), spill };
@@ -49,7 +49,7 @@ pub fn read_archive(reader: impl Read + Send, spill: &Path) -> Result<Vec<Change
 }
 
 /// Shows each entry of an archive with its content, in its order: for archives that are unpacked to disk
-/// and not into a layer. Names with `..` are refused.
+/// and not into a layer. In names `..` leads up to the root at most.
 pub fn each_entry(
     reader: impl Read + Send,
     visit: &mut dyn FnMut(&Entry, &mut dyn Read) -> Result<(), UnpackError>,

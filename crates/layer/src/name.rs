@@ -48,6 +48,22 @@ pub(crate) fn relative(name: &[u8]) -> Option<Vec<u8>> {
     Some(path)
 }
 
+/// As [`relative`], but `..` leads up to the root at most, as in archives that Docker unpacks.
+pub(crate) fn clamped(name: &[u8]) -> Option<Vec<u8>> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for component in name.split(|it| *it == b'/') {
+        match component {
+            b"" | b"." => {}
+            b".." => {
+                parts.pop();
+            }
+            _ if component.contains(&0) => return None,
+            _ => parts.push(component),
+        }
+    }
+    Some(parts.join(&b'/'))
+}
+
 /// The parent and the last component of a path in the form of [`crate::Entry::path`].
 pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|it| *it == b'/') {

@@ -9,7 +9,8 @@ use std::{
     io::{self, Read},
 };
 
-/// Whether `.wh.` names mean deletion.
+/// Whether `.wh.` names mean deletion. In layers they do, and names with `..` are refused; in other
+/// archives `..` leads up to the root at most.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whiteouts {
     Meant,
@@ -51,7 +52,7 @@ pub(crate) fn each<E: From<UnpackError>>(
 ) -> Result<(), E> {
     let mut archive = Archive::new(reader);
     while let Some(header) = archive.next().map_err(UnpackError::tar)? {
-        let Some(mut entry) = entry(header)? else { continue };
+        let Some(mut entry) = entry(header, whiteouts)? else { continue };
         if whiteouts == Whiteouts::Meant {
             match special(&mut entry)? {
                 Special::No => {}
@@ -151,10 +152,13 @@ impl Read for Content<'_> {
 const LONGEST_PATH: usize = 4095;
 
 /// `None` for what is no entry: the root as anything but a directory does not occur.
-fn entry(header: Header) -> Result<Option<Entry>, UnpackError> {
+fn entry(header: Header, whiteouts: Whiteouts) -> Result<Option<Entry>, UnpackError> {
     let shown = || EntryName(header.name.clone());
-    let path =
-        name::relative(&header.name).ok_or_else(|| UnpackError::Escapes { entry: shown() })?;
+    let read = match whiteouts {
+        Whiteouts::Meant => name::relative,
+        Whiteouts::Ordinary => name::clamped,
+    };
+    let path = read(&header.name).ok_or_else(|| UnpackError::Escapes { entry: shown() })?;
     if path.len() > LONGEST_PATH {
         let start = EntryName(path[..40].to_vec());
         return Err(UnpackError::PathTooLong { start, length: path.len() });
@@ -163,7 +167,7 @@ fn entry(header: Header) -> Result<Option<Entry>, UnpackError> {
         b'0' | 0 | b'7' if header.name.ends_with(b"/") => Kind::Directory { opaque: false },
         b'0' | 0 | b'7' => Kind::File { size: header.size },
         b'1' => {
-            let target = name::relative(&header.link);
+            let target = read(&header.link);
             let target = target.ok_or_else(|| UnpackError::LinkEscapes {
                 entry: shown(),
                 target: EntryName(header.link.clone()),
