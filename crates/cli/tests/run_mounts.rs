@@ -195,7 +195,8 @@ fn private_caches_are_used_by_one_build_at_a_time() {
         );
         lab.write(
             "after/Dockerfile",
-            "FROM base\nRUN --mount=type=cache,id=p,target=/1,sharing=private [ -e /1/of-one ]\n",
+            "FROM base\nRUN --mount=type=cache,id=p,target=/1,sharing=private \
+             [ -e /1/of-one ] || [ -e /1/of-two ]\n",
         );
         let start = |folder: &str| -> Child {
             let mut args = lab.build_args(&[]);
@@ -207,7 +208,7 @@ fn private_caches_are_used_by_one_build_at_a_time() {
         for build in &mut builds {
             assert!(build.wait().unwrap().success());
         }
-        assert!(start("after").wait().unwrap().success(), "the first one's cache is the cache");
+        assert!(start("after").wait().unwrap().success(), "a cache of one of them is the cache");
     }
 }
 

@@ -150,11 +150,18 @@ fn what_is_no_archive_is_none() {
 }
 
 #[test]
+fn names_lead_up_to_the_root_at_most() {
+    let spill = tempfile::tempdir().unwrap();
+    for (written, meant) in [("../up", "up"), ("a/../../b/./c", "b/c"), ("/../x", "x")] {
+        let changes = read_archive(&crate::hostile::with_name(written)[..], spill.path()).unwrap();
+        assert_eq!(changes[0].entry.path, meant.as_bytes());
+    }
+}
+
+#[test]
 fn hostile_archives_are_refused() {
     let spill = tempfile::tempdir().unwrap();
     let read = |tar: &[u8], folder: &Path| read_archive(tar, folder).unwrap_err();
-    let up = crate::hostile::with_name("../up");
-    assert!(matches!(read(&up, spill.path()), UnpackError::Escapes { .. }));
     let cut = &tar_of(&[file("a", &[1; 100_000])])[..50_000];
     assert!(matches!(read(cut, spill.path()), UnpackError::Tar { .. }));
     assert_eq!(std::fs::read_dir(spill.path()).unwrap().count(), 0, "nothing is left behind");
