@@ -124,15 +124,12 @@ fn compressed_ones_too() {
 }
 
 #[test]
-fn names_that_lead_out_are_refused() {
+fn names_that_lead_out_stay_inside() {
     for name in ["../f", "a/../../f", "/../f"] {
         let outer = tempfile::tempdir().unwrap();
-        let error = unpacked(outer.path(), &[Item(name, b'0', "", b"x")]).unwrap_err();
-        let told = format!(
-            "cannot unpack the archive: the archive has an entry named `{name}`, which leads out of \
-             the root"
-        );
-        assert_eq!(error.to_string(), told);
+        unpacked(outer.path(), &[Item(name, b'0', "", b"x")]).unwrap();
+        assert_eq!(fs::read(outer.path().join("root/f")).unwrap(), b"x", "{name}");
+        assert!(!outer.path().join("f").exists(), "{name}");
     }
 }
 
