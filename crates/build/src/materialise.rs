@@ -118,6 +118,7 @@ pub(crate) fn form(privilege: &Privilege) -> (Form, &'static str) {
         Privilege::Root => (Form::Root, "root"),
         Privilege::SubIds => (Form::SubIds, "subids"),
         Privilege::SingleId => (Form::SingleId, "single"),
+        Privilege::Chroot => (Form::Chroot, "chroot"),
         Privilege::Emulated | Privilege::None { .. } => (Form::Unprivileged, "unprivileged"),
     }
 }

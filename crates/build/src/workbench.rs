@@ -109,7 +109,7 @@ impl Workbench {
 
     /// Whether nothing can be mounted.
     pub(crate) fn is_emulated(&self) -> bool {
-        matches!(self.privilege, Privilege::Emulated)
+        matches!(self.privilege, Privilege::Emulated | Privilege::Chroot)
     }
 
     pub(crate) fn fail(&self) {

@@ -227,8 +227,9 @@ pub(crate) struct BuildArgs {
     /// Say why each step was not found in the cache
     #[arg(short = 'v', short_alias = 'D', long, alias = "debug")]
     pub(crate) verbose: bool,
-    /// How RUN is isolated: the best of namespaces and emulated that works here, or the one named
-    #[arg(long, value_name = "BACKEND", value_parser = ["auto", "namespaces", "emulated"])]
+    /// How RUN is isolated: the best of namespaces and emulated that works here, or the one named;
+    /// chroot is root's, fast, and keeps a RUN from less
+    #[arg(long, value_name = "BACKEND", value_parser = ["auto", "namespaces", "chroot", "emulated"])]
     pub(crate) sandbox: Option<String>,
     /// How many threads read and compress; by default as many as there are cores. The image does not
     /// depend on it

@@ -64,7 +64,9 @@ impl<'a> Extract<'a> {
             if entry.kind == (Kind::Directory { opaque: true }) {
                 let name: &[u8] = match self.form {
                     Form::Root => b"trusted.overlay.opaque",
-                    Form::SubIds | Form::SingleId | Form::Unprivileged => b"user.overlay.opaque",
+                    Form::SubIds | Form::Chroot | Form::SingleId | Form::Unprivileged => {
+                        b"user.overlay.opaque"
+                    }
                 };
                 set(&directory, &path, name, b"y")?;
             }
@@ -142,7 +144,7 @@ impl<'a> Extract<'a> {
 
     fn whiteout(&mut self, parent: &OwnedFd, path: &[u8]) -> Made {
         // Such a layer is never mounted, and whoever reads it knows from the indexes what is hidden.
-        if self.form == Form::Unprivileged {
+        if matches!(self.form, Form::Unprivileged | Form::Chroot) {
             return Ok(());
         }
         let last = name::split(path).1;
@@ -205,7 +207,7 @@ impl<'a> Extract<'a> {
             let kind = if is_block { FileType::BlockDevice } else { FileType::CharacterDevice };
             return self.node(parent, entry, kind, fs::makedev(numbers.0, numbers.1));
         }
-        // No user namespace may make devices.
+        // No user namespace may make devices, and no RUN in a chroot is to have them.
         let file = self.new_file(parent, &entry.path)?;
         let letter = if is_block { 'b' } else { 'c' };
         let text = format!("{letter}:{}:{}", numbers.0, numbers.1);
@@ -233,7 +235,7 @@ impl<'a> Extract<'a> {
     fn describe(&self, file: &impl AsFd, entry: &Entry) -> Made {
         let failed = |error| UnpackError::write(&entry.path, error);
         match self.form {
-            Form::Root | Form::SubIds => {
+            Form::Root | Form::SubIds | Form::Chroot => {
                 fs::fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
                     .map_err(failed)?;
             }
@@ -264,7 +266,7 @@ impl<'a> Extract<'a> {
     /// The mode that a file is given: where the owner would keep itself out, a wider one.
     fn real_mode(&self, entry: &Entry) -> u32 {
         let owner = match (self.form, &entry.kind) {
-            (Form::Root | Form::SubIds | Form::SingleId, _) => 0,
+            (Form::Root | Form::SubIds | Form::Chroot | Form::SingleId, _) => 0,
             (Form::Unprivileged, Kind::Directory { .. }) => 0o700,
             (Form::Unprivileged, _) => 0o600,
         };

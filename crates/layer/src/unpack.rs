@@ -24,6 +24,8 @@ pub enum Form {
     /// directories of others carry `user.strake.owner` = `UID:GID`. Devices are empty files that carry
     /// `user.strake.node` = `c:MAJOR:MINOR` or `b:..`.
     SingleId,
+    /// For root without any mount: real owners, devices as for one id. Deletions are not there.
+    Chroot,
     /// For a user without any namespace. As for one id; a file or directory whose mode would keep its
     /// owner out gets a wider one, and carries `user.strake.owner` = `UID:GID:MODE`. Deletions are not
     /// there: no overlay can be made of it.

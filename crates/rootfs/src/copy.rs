@@ -30,7 +30,9 @@ pub fn set_owner(path: &Path, uid: u32, gid: u32, privilege: &Privilege) -> Resu
             let value = format!("{uid}:{gid}");
             rustix::fs::lsetxattr(path, OWNER, value.as_bytes(), XattrFlags::empty())
         }
-        Privilege::Root | Privilege::SubIds | Privilege::None { .. } => chown(path, uid, gid),
+        Privilege::Root | Privilege::SubIds | Privilege::Chroot | Privilege::None { .. } => {
+            chown(path, uid, gid)
+        }
     };
     changed.context("change the owner of", path)
 }

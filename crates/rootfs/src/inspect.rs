@@ -35,7 +35,9 @@ pub(crate) enum Owners {
 impl Owners {
     pub(crate) fn new(privilege: &Privilege, listed: &[Owner]) -> Owners {
         match privilege {
-            Privilege::Root | Privilege::SubIds | Privilege::None { .. } => Owners::Real,
+            Privilege::Root | Privilege::SubIds | Privilege::Chroot | Privilege::None { .. } => {
+                Owners::Real
+            }
             Privilege::SingleId | Privilege::Emulated => {
                 let name = |it: &Path| {
                     let bytes = it.as_os_str().as_bytes();

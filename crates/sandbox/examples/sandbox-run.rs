@@ -101,6 +101,7 @@ fn options() -> Options {
             "--network-none" => options.network_none = true,
             "--insecure" => options.insecure = true,
             "--ulimit" => options.ulimits.push(ulimit(&text(value()))),
+            "--chroot" => options.backend = Some(Backend::Chroot),
             "--emulated" => options.backend = Some(Backend::Emulated),
             "--single-id" => options.single_id = true,
             "--cancel-on-output" => options.cancel_on_output = true,

@@ -42,7 +42,7 @@ impl Interpreters {
     pub fn new(privilege: &Privilege) -> io::Result<Interpreters> {
         match privilege {
             Privilege::SubIds | Privilege::SingleId => {}
-            Privilege::Root | Privilege::Emulated | Privilege::None { .. } => {
+            Privilege::Root | Privilege::Emulated | Privilege::Chroot | Privilege::None { .. } => {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
         }

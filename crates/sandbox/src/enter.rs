@@ -38,6 +38,8 @@ pub enum Privilege {
     /// No namespaces, and nothing else either: paths, users and owners are emulated; owners and modes
     /// are recorded on the side.
     Emulated,
+    /// Real root without namespaces and mounts, who may chroot.
+    Chroot,
     /// Nothing can be run.
     None {
         /// What refused, and what would allow it.
@@ -74,6 +76,10 @@ pub fn enter(options: &EnterOptions) -> Result<Privilege, EnterError> {
     match options.backend {
         Some(Backend::Emulated) => emulated(None),
         Some(Backend::Namespaces) => enter_namespaces(options),
+        Some(Backend::Chroot) => Ok(match chroot_works() {
+            Ok(()) => Privilege::Chroot,
+            Err(why) => Privilege::None { why },
+        }),
         None => match enter_namespaces(options)? {
             Privilege::None { why } => emulated(Some(why)),
             privilege => Ok(privilege),
@@ -107,6 +113,23 @@ fn enter_namespaces(options: &EnterOptions) -> Result<Privilege, EnterError> {
         Ok(()) => Ok(privilege),
         Err(error) => Ok(Privilege::None { why: why_refused(error) }),
     }
+}
+
+/// Whether a run can be confined by chroot; else what is missing.
+fn chroot_works() -> Result<(), String> {
+    let needed = CapabilitySet::CHOWN
+        | CapabilitySet::DAC_OVERRIDE
+        | CapabilitySet::FOWNER
+        | CapabilitySet::MKNOD
+        | CapabilitySet::SETGID
+        | CapabilitySet::SETPCAP
+        | CapabilitySet::SETUID
+        | CapabilitySet::SYS_CHROOT;
+    let has = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    if !getuid().is_root() || !has.contains(needed) {
+        return Err("the chroot sandbox needs root with Docker's default capabilities".to_owned());
+    }
+    probe::listener().map_err(|errno| format!("seccomp gives no listener: {errno}"))
 }
 
 fn has_admin() -> bool {

@@ -140,7 +140,7 @@ pub fn advice(facts: &Facts, privilege: &Privilege) -> Option<Advice> {
             ),
             ..NOTHING
         }),
-        Privilege::Emulated | Privilege::None { .. } => Some(refused(facts)),
+        Privilege::Emulated | Privilege::Chroot | Privilege::None { .. } => Some(refused(facts)),
     }
 }
 

@@ -54,7 +54,19 @@
 //! mode as a third field where the real one has to be wider. Mounts are directories and files that
 //! stand in for each other; [`Network::None`] refuses sockets but those of Unix.
 //!
+//! # Chroot
+//!
+//! [`Privilege::Chroot`] is for root who may chroot and mknod, but neither mount nor make namespaces. It
+//! is taken only where [`EnterOptions::backend`] asks for it. Paths, users and owners are the kernel's,
+//! so it is as fast as that. The program keeps Docker's default capabilities but CAP_SYS_CHROOT and
+//! CAP_MKNOD, gains no new privileges (setuid programs do not work), and reaches no process outside by
+//! number. There is no /proc but for files that say something of the machine, and no mount but tmpfs.
+//!
 //! # What is not enforced
+//!
+//! - Chroot: pid, ipc, uts and network namespace are the builder's; with [`Network::None`] abstract Unix
+//!   sockets of the host can be reached. Files in place of mounts can be moved away. Devices that are
+//!   made are refused, those of lower layers are empty files, and no pseudo terminal can be made.
 //!
 //! - Emulated: pid, ipc and network namespace are the builder's; processes outside cannot be signalled,
 //!   traced or looked at. The size of a tmpfs is not limited. A RUN without limits is an error.
@@ -115,6 +127,8 @@ pub fn trim_memory() {
 pub enum Backend {
     /// User, mount, pid, ipc and uts namespaces.
     Namespaces,
+    /// A chroot of root's. Never chosen by itself: it keeps a RUN from less than the next one.
+    Chroot,
     /// Paths, users and owners are emulated by a process that answers system calls.
     Emulated,
 }

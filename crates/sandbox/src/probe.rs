@@ -41,7 +41,7 @@ pub(crate) fn emulation() -> Result<(), String> {
 }
 
 /// A seccomp filter that hands calls to another process.
-fn listener() -> Result<(), Errno> {
+pub(crate) fn listener() -> Result<(), Errno> {
     match fork()? {
         Forked::Child => {
             let allow = Instruction { code: 0x06, jump_true: 0, jump_false: 0, value: 0x7fff_0000 };

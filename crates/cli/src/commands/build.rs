@@ -287,6 +287,7 @@ pub(crate) fn enter(sandbox: Option<&str>, single_id: bool) -> Result<Privilege,
     let path = environment::get(environment::PATH);
     let backend = match sandbox {
         Some("namespaces") => Some(Backend::Namespaces),
+        Some("chroot") => Some(Backend::Chroot),
         Some("emulated") => Some(Backend::Emulated),
         _ => None,
     };

@@ -52,6 +52,7 @@ fn backend(privilege: &Privilege) -> (Option<&'static str>, String) {
             Some("emulated"),
             "emulated: no namespaces; paths, users and owners are emulated".to_owned(),
         ),
+        Privilege::Chroot => (Some("chroot"), "chroot: no namespaces and no /proc".to_owned()),
         Privilege::None { why } => (None, format!("none: {why}; images without RUN can be built")),
     }
 }
@@ -60,7 +61,7 @@ fn overlay(folder: &Path, privilege: &Privilege) -> Result<&'static str, Failure
     let store = strake_cache::Store::open(folder)?;
     let probe = store.temp_dir("probe")?;
     Ok(match privilege {
-        Privilege::Emulated | Privilege::None { .. } => "not tried",
+        Privilege::Emulated | Privilege::Chroot | Privilege::None { .. } => "not tried",
         _ if strake_sandbox::overlay_works(probe.path()) => "works",
         _ => "refused; roots are copied",
     })

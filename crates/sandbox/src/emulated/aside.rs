@@ -1,5 +1,5 @@
-//! Directories that are put aside while something is mounted in their place, and copies that are
-//! thrown away.
+//! Directories and files that are put aside while something else is in their place, and copies that
+//! are thrown away.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,8 +16,9 @@ use super::found::own_path;
 use crate::OWNER_ATTRIBUTE;
 use crate::sys::memory;
 
-/// A directory that was put aside.
+/// A directory or file that was put aside.
 pub(super) struct Aside {
+    is_file: bool,
     place: PathBuf,
     kept: PathBuf,
     parent: OwnedFd,
@@ -33,6 +34,28 @@ impl Aside {
         if !Dir::read_from(&listed)?.flatten().any(|it| is_entry(it.file_name().to_bytes())) {
             return Ok(None);
         }
+        let make = |place: &Path| rustix::fs::mkdir(place, Mode::from_raw_mode(0o755));
+        Self::exchange(place, kept, false, make).map(Some)
+    }
+
+    /// Moves a file away, and writes one with this content in its place.
+    pub(super) fn put_file(place: &OwnedFd, kept: &Path, content: &[u8]) -> Result<Self, Errno> {
+        let errno = |error: std::io::Error| {
+            error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
+        };
+        Self::exchange(place, kept, true, |place| {
+            fs::write(place, content)
+                .and_then(|()| fs::set_permissions(place, Permissions::from_mode(0o644)))
+                .map_err(errno)
+        })
+    }
+
+    fn exchange(
+        place: &OwnedFd,
+        kept: &Path,
+        is_file: bool,
+        make: impl FnOnce(&Path) -> Result<(), Errno>,
+    ) -> Result<Self, Errno> {
         let place = readlinkat(CWD, own_path(place)?, Vec::new())?.into_bytes();
         let place = PathBuf::from(OsString::from_vec(place));
         let parent = place.parent().ok_or(Errno::BUSY)?;
@@ -44,17 +67,18 @@ impl Aside {
             last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
         };
         rustix::fs::rename(&place, kept)?;
-        rustix::fs::mkdir(&place, Mode::from_raw_mode(0o755))?;
+        make(&place)?;
         let stat = memory::fstat(parent.as_fd())?;
         let after = (stat.st_mtime, stat.st_mtime_nsec);
-        Ok(Some(Self { place, kept: kept.to_owned(), parent, before, after }))
+        Ok(Self { is_file, place, kept: kept.to_owned(), parent, before, after })
     }
 
-    /// Moves the directory back. Where that fails the step has changed the place, and keeps that.
+    /// Moves it back. Where that fails the step has changed the place, and keeps that.
     pub(super) fn put_back(self) {
-        let Self { place, kept, parent, before, after } = self;
+        let Self { is_file, place, kept, parent, before, after } = self;
         let now = memory::fstat(parent.as_fd()).map(|it| (it.st_mtime, it.st_mtime_nsec));
-        let back = fs::remove_dir(&place).and_then(|()| fs::rename(&kept, &place));
+        let removed = if is_file { fs::remove_file(&place) } else { fs::remove_dir(&place) };
+        let back = removed.and_then(|()| fs::rename(&kept, &place));
         if back.is_ok() && now == Ok(after) {
             let _still =
                 own_path(&parent).and_then(|path| utimensat(CWD, path, &before, AtFlags::empty()));

@@ -11,6 +11,7 @@
 mod aside;
 mod attributes;
 mod calls;
+mod chrooted;
 mod elf;
 mod exec;
 mod found;
@@ -74,6 +75,8 @@ struct World {
     uid: u32,
     network: Network,
     hostname: String,
+    /// Whether paths and users are the kernel's.
+    chrooted: bool,
 }
 
 /// An empty file in memory, and what it stands for.

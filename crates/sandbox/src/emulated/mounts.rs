@@ -16,6 +16,7 @@ use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, memfd_create, openat, readlinkat
 use rustix::io::Errno;
 
 use super::aside::Aside;
+use super::chrooted::Lent;
 use super::found::{Found, own_path};
 use crate::init::fsys::find;
 use crate::init::stubs::{self, Kind, Stub};
@@ -68,13 +69,25 @@ pub(super) struct Mounts {
 /// What has to be undone after the run.
 #[derive(Default)]
 pub(super) struct Undo {
-    stubs: Vec<Stub>,
-    aside: Vec<Aside>,
+    pub(super) stubs: Vec<Stub>,
+    pub(super) aside: Vec<Aside>,
+    /// Directories with content of the run's own.
+    pub(super) lent: Vec<Lent>,
     scratch: PathBuf,
 }
 
 impl Undo {
+    pub(super) fn in_scratch(scratch: PathBuf) -> Self {
+        Self { scratch, ..Self::default() }
+    }
+
+    /// Where the next thing is put aside.
+    pub(super) fn next_aside(&self) -> PathBuf {
+        self.scratch.join(format!("aside-{}", self.aside.len()))
+    }
+
     pub(super) fn undo(self) {
+        self.lent.into_iter().rev().for_each(Lent::clean);
         self.aside.into_iter().rev().for_each(Aside::put_back);
         stubs::remove(self.stubs);
         // The caller removes it too: what fails here is only late.
@@ -86,7 +99,7 @@ const NO_LIMITS: BindLimits = BindLimits { nodev: false, nosuid: false, noexec: 
 
 impl Mounts {
     /// Starts with the tree alone.
-    fn new(root: &Path) -> Result<Self, Errno> {
+    pub(super) fn new(root: &Path) -> Result<Self, Errno> {
         let source = open_path(root)?;
         let root = Arc::new(open_path(root)?);
         let host = readlinkat(CWD, own_path(&source)?, Vec::new())?.into_bytes();
@@ -216,7 +229,7 @@ pub(super) fn set_up(spec: &RunSpec, root: &Path) -> Result<(Mounts, Undo), Fail
     let scratch = spec.tmp.join("sandbox");
     std::fs::create_dir_all(&scratch).step(|| format!("create {}", scratch.display()))?;
     let mounts = Mounts::new(root).step(|| format!("open {}", root.display()))?;
-    let mut it = SetUp { mounts, undo: Undo { scratch, ..Undo::default() }, spec, number: 0 };
+    let mut it = SetUp { mounts, undo: Undo::in_scratch(scratch), spec, number: 0 };
     match it.everything() {
         Ok(()) => Ok((it.mounts, it.undo)),
         Err(failure) => {
@@ -360,7 +373,7 @@ impl SetUp<'_> {
         stubs::ensure(folder.as_fd(), &rest, kind, &mut self.undo.stubs).step(failed)?;
         let mut place = find(folder.as_fd(), &rest).step(failed)?;
         if kind == Kind::Directory && Arc::ptr_eq(&around, &self.mounts.tree) {
-            let aside = self.undo.scratch.join(format!("aside-{}", self.undo.aside.len()));
+            let aside = self.undo.next_aside();
             if let Some(aside) = Aside::put(&place, &aside).step(failed)? {
                 self.undo.aside.push(aside);
                 place = find(folder.as_fd(), &rest).step(failed)?;

@@ -21,8 +21,7 @@ use super::mounts::{Mounts, set_up};
 use super::paths::{View, find};
 use super::procfs::parent_of;
 use super::state::{State, States};
-use super::{World, exec, found, lock};
-use crate::Owner;
+use super::{World, chrooted, exec, found, lock};
 use crate::identity::credentials::Credentials;
 use crate::identity::{CARRIER, Call};
 use crate::init::child::{self, Message};
@@ -33,6 +32,7 @@ use crate::sys::process::{
     Forked, adopt, child_signals, fork_with_descriptors, limit_of, reap, set_limit_of,
 };
 use crate::wire::{self, Failure, Report, Step};
+use crate::{Owner, Privilege};
 
 /// Runs the program to its end and reports; the result is the exit code, which nobody reads.
 pub(crate) fn main(spec: &RunSpec, life: OwnedFd) -> i32 {
@@ -49,19 +49,28 @@ fn run(spec: &RunSpec, life: &OwnedFd) -> Result<Report, Failure> {
     rustix::process::umask(Mode::empty());
     let descriptors = more_descriptors();
     if spec.security == Security::Insecure {
-        let step = "RUN --security=insecure, which the emulated sandbox cannot give".to_owned();
+        let step = "RUN --security=insecure, which only namespaces can give".to_owned();
         return Err(Failure { step, errno: libc::EPERM });
     }
     let RootSpec::Plain(root) = &spec.root else {
-        let step = "overlay, which the emulated sandbox cannot mount".to_owned();
+        let step = "overlay, which cannot be mounted here".to_owned();
         return Err(Failure { step, errno: libc::EPERM });
     };
     make_cwd(spec, root)?;
-    let (mounts, undo) = set_up(spec, root)?;
+    let (mounts, undo) = if is_chrooted(spec) {
+        let undo = chrooted::set_up(spec, root)?;
+        (Mounts::new(root).step(|| format!("open {}", root.display()))?, undo)
+    } else {
+        set_up(spec, root)?
+    };
     let outcome = supervise(spec, root, mounts, life, descriptors);
     end_others();
     undo.undo();
     outcome
+}
+
+fn is_chrooted(spec: &RunSpec) -> bool {
+    spec.privilege == Privilege::Chroot
 }
 
 /// Directories and sockets are kept open here; the program gets the limit that there was.
@@ -83,7 +92,7 @@ fn make_cwd(spec: &RunSpec, root: &Path) -> Result<(), Failure> {
         Err(Errno::NOTDIR) => return Ok(()),
         done => done.step(step)?,
     }
-    stubs::keep(made, spec.user.uid, spec.user.gid, true).step(step)
+    stubs::keep(made, spec.user.uid, spec.user.gid, !is_chrooted(spec)).step(step)
 }
 
 /// The states, with that of the program; `None` where there is no such working directory.
@@ -133,6 +142,7 @@ fn supervise(
         uid: getuid().as_raw(),
         network: spec.network,
         hostname: spec.hostname.clone(),
+        chrooted: is_chrooted(spec),
     };
     know_specials(spec, &world);
     let first = match first_state(spec, &world) {
@@ -143,6 +153,7 @@ fn supervise(
     empty_input().step(|| "standard input".to_owned())?;
     let (mut told, tell) = io::pipe().step(|| "pipe".to_owned())?;
     let pid = match fork_with_descriptors().step(|| "fork".to_owned())? {
+        Forked::Child if is_chrooted(spec) => child::chrooted(spec, root, descriptors, tell),
         Forked::Child => child::emulated(spec, descriptors, tell),
         Forked::Parent(pid) => pid,
     };
@@ -154,8 +165,7 @@ fn supervise(
     world.listener = adopt(number);
     notify::wake_in_step(world.listener.as_fd());
     let raw = pid.as_raw_nonzero().get().unsigned_abs();
-    let hard = limit_of(raw, CARRIER).map_or(u64::MAX, |(_, hard)| hard);
-    set_limit_of(raw, CARRIER, first, hard).step(|| "credentials".to_owned())?;
+    carry(&world, raw, first)?;
     let world = Arc::new(world);
     let serving = Arc::clone(&world);
     std::thread::spawn(move || serve(&serving));
@@ -171,6 +181,15 @@ fn supervise(
     } else {
         Report::Signaled { signal: libc::WTERMSIG(status), owners }
     })
+}
+
+/// Gives the program its first state.
+fn carry(world: &World, pid: u32, first: u64) -> Result<(), Failure> {
+    if world.chrooted {
+        return Ok(());
+    }
+    let hard = limit_of(pid, CARRIER).map_or(u64::MAX, |(_, hard)| hard);
+    set_limit_of(pid, CARRIER, first, hard).step(|| "credentials".to_owned())
 }
 
 /// The program shares the table of descriptors until it is executed.
@@ -263,7 +282,9 @@ fn one(world: &Arc<World>, notification: &notify::Notification) {
     if matches!(call.number, libc::SYS_execve | libc::SYS_execveat) {
         return execute(world, id, &call);
     }
-    let _gone = match answer(world, &call) {
+    let answered =
+        if world.chrooted { chrooted::answer(world, &call) } else { answer(world, &call) };
+    let _gone = match answered {
         Ok(Reply::GoOn) => notify::go_on(listener, id),
         Ok(Reply::Value(value)) => notify::answer(listener, id, Ok(value)),
         Ok(Reply::Descriptor { file, close_on_exec }) => {

@@ -3,10 +3,11 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::fs::{Gid, Mode, OFlags, Uid, open};
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, chdir, setrlimit, setsid, umask};
+use rustix::process::{Resource, Rlimit, chdir, chroot, setrlimit, setsid, umask};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, configure_capability_in_ambient_set,
     remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities,
@@ -176,6 +177,46 @@ fn prepare_emulated(spec: &RunSpec, descriptors: Rlimit, tell: &PipeWriter) -> R
     let listener = install(&filter, true).step(|| "seccomp filter".to_owned())?;
     Message::Listener(listener).write(tell);
     Ok(())
+}
+
+/// Becomes the program of a run that is confined by chroot.
+pub(crate) fn chrooted(spec: &RunSpec, root: &Path, descriptors: Rlimit, tell: PipeWriter) -> ! {
+    let message = match prepare_chrooted(spec, root, descriptors, &tell) {
+        Ok(()) => execute(spec),
+        Err(message) => message,
+    };
+    message.write(&tell);
+    exit_now(127)
+}
+
+fn prepare_chrooted(
+    spec: &RunSpec,
+    root: &Path,
+    descriptors: Rlimit,
+    tell: &PipeWriter,
+) -> Result<(), Message> {
+    reset_signals();
+    setrlimit(Resource::Nofile, descriptors)
+        .step(|| "limit of descriptors".to_owned())
+        .map_err(Message::Failed)?;
+    basics(spec).map_err(Message::Failed)?;
+    chroot(root).step(|| "change the root".to_owned()).map_err(Message::Failed)?;
+    chdir("/").step(|| "enter the new root".to_owned()).map_err(Message::Failed)?;
+    chdir(&spec.cwd).map_err(|errno| Message::NoCwd { errno: errno.raw_os_error() })?;
+    confine(spec, tell).map_err(Message::Failed)
+}
+
+fn confine(spec: &RunSpec, tell: &PipeWriter) -> Result<(), Failure> {
+    no_new_privileges().step(|| "no new privileges".to_owned())?;
+    // With the first a chroot is left again, with the other a disk of the host is read.
+    let caps = CAPABILITIES - CapabilitySet::SYS_CHROOT - CapabilitySet::MKNOD;
+    drop_bounding_set(caps).step(|| "capabilities".to_owned())?;
+    become_user(&spec.user).step(|| "change of user".to_owned())?;
+    let filter = seccomp::chrooted(spec.network);
+    let listener = install(&filter, true).step(|| "seccomp filter".to_owned())?;
+    Message::Listener(listener).write(tell);
+    let kept = if spec.user.uid == 0 { caps } else { CapabilitySet::empty() };
+    keep(kept, false).step(|| "capabilities".to_owned())
 }
 
 /// What a program may keep of root where its users are not the kernel's.

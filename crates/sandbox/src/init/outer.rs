@@ -53,7 +53,7 @@ impl io::Write for Control {
 }
 
 fn supervise(spec: &RunSpec) -> Result<(), Failure> {
-    if spec.privilege == Privilege::Emulated {
+    if matches!(spec.privilege, Privilege::Emulated | Privilege::Chroot) {
         return emulate(spec);
     }
     let root = Root::prepare(spec)?;

@@ -41,7 +41,9 @@ fn run(spec: &RunSpec, root: &Root, life: &OwnedFd) -> Result<Report, Failure> {
             (Some(engine), Watch::Identity)
         }
         Privilege::SubIds => (Some(Engine::for_devices(roots)), Watch::Devices),
-        Privilege::Root | Privilege::Emulated | Privilege::None { .. } => (None, Watch::Nothing),
+        Privilege::Root | Privilege::Emulated | Privilege::Chroot | Privilege::None { .. } => {
+            (None, Watch::Nothing)
+        }
     };
     let signals = child_signals().step(|| "signal descriptor".to_owned())?;
     let (mut told, tell) = std::io::pipe().step(|| "pipe".to_owned())?;

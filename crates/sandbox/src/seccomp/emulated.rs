@@ -28,6 +28,42 @@ pub(super) fn rules(network: Network) -> Vec<Rule> {
     rules
 }
 
+/// The rules of a run that is confined by chroot.
+pub(super) fn chrooted(network: Network) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = REACHING.iter().map(|number| (*number, Verdict::Notify)).collect();
+    if network == Network::None {
+        rules.push((libc::SYS_socket, Verdict::Notify));
+    }
+    let device = libc::S_IFCHR;
+    rules.push((libc::SYS_mknodat, Verdict::RefuseBits(2, device, libc::EPERM)));
+    #[cfg(target_arch = "x86_64")]
+    rules.push((libc::SYS_mknod, Verdict::RefuseBits(1, device, libc::EPERM)));
+    rules.push((libc::SYS_chroot, Verdict::Refuse(libc::EPERM)));
+    rules.extend(REFUSED.iter().map(|number| (*number, Verdict::Refuse(libc::EPERM))));
+    rules.extend(ABSENT.iter().map(|number| (*number, Verdict::Refuse(libc::ENOSYS))));
+    rules.extend(refused::native());
+    rules
+}
+
+/// What names a process by number.
+const REACHING: &[libc::c_long] = &[
+    libc::SYS_ioprio_set,
+    libc::SYS_kill,
+    libc::SYS_pidfd_open,
+    libc::SYS_prlimit64,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_sched_setattr,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_setpriority,
+    libc::SYS_tgkill,
+    libc::SYS_tkill,
+];
+
 /// A process that gives up being dumpable hides from the one that answers its calls.
 const PRCTL: &[u32] = &[
     libc::PR_SET_DUMPABLE.cast_unsigned(),

@@ -106,8 +106,17 @@ pub(crate) fn filter(security: Security, watch: Watch) -> Vec<Instruction> {
 /// Returns the filter of an emulated run: everything that names a file, a user or a process is handed
 /// to the listener, and programs of other architectures cannot run.
 pub(crate) fn emulated(network: Network) -> Vec<Instruction> {
-    let rules = emulated::rules(network);
-    let native = section(&rules, true);
+    native_only(&emulated::rules(network))
+}
+
+/// Returns the filter of a run that is confined by chroot: what reaches a process by number is handed to
+/// the listener, and programs of other architectures cannot run.
+pub(crate) fn chrooted(network: Network) -> Vec<Instruction> {
+    native_only(&emulated::chrooted(network))
+}
+
+fn native_only(rules: &[Rule]) -> Vec<Instruction> {
+    let native = section(rules, true);
     let mut program = vec![
         statement(LOAD, OFFSET_ARCH),
         jump(JUMP_EQUAL, ARCH, 1, 0),

@@ -4,6 +4,7 @@
 //! tests; the cases of root run as that user too when the tests themselves are not run as root.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod chroot;
 mod ending;
 mod escape;
 mod machines;

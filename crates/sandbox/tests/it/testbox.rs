@@ -19,10 +19,17 @@ pub(crate) enum Who {
     User,
     /// A user without namespaces.
     Emulated,
+    /// Root who may chroot, and nothing more.
+    Chroot,
 }
 
 /// All.
 pub(crate) const EVERYBODY: [Who; 3] = [Who::Root, Who::User, Who::Emulated];
+
+/// All, and root in a chroot where there is root.
+pub(crate) fn whoever_can_be() -> Vec<Who> {
+    EVERYBODY.into_iter().chain(is_root().then_some(Who::Chroot)).collect()
+}
 
 /// Those who have namespaces.
 pub(crate) const IN_NAMESPACES: [Who; 2] = [Who::Root, Who::User];
@@ -90,11 +97,12 @@ impl TestBox {
             command.arg(option).arg(self.path(name));
         }
         command.arg("--lower").arg(self.path("base"));
-        if self.who == Who::Emulated {
-            command.arg("--emulated").arg("--plain").arg(self.tree());
+        if self.is_copied() {
+            let backend = if self.who == Who::Chroot { "--chroot" } else { "--emulated" };
+            command.arg(backend).arg("--plain").arg(self.tree());
         }
         command.args(["--env", "PATH=/bin"]).args(&self.options).arg("--").args(argv);
-        if is_root() && self.who != Who::Root {
+        if is_root() && !self.is_roots() {
             command.uid(USER).gid(USER);
         } else if !is_root() {
             // Whoever runs the tests may have subordinate ids: their helpers are not to be found.
@@ -103,9 +111,18 @@ impl TestBox {
         command
     }
 
+    /// Whether the tree is a copy that is changed in place.
+    fn is_copied(&self) -> bool {
+        matches!(self.who, Who::Emulated | Who::Chroot)
+    }
+
+    fn is_roots(&self) -> bool {
+        matches!(self.who, Who::Root | Who::Chroot)
+    }
+
     /// Makes everything the property of the user whose box it is.
     pub(crate) fn give_away(&self) {
-        if is_root() && self.who != Who::Root {
+        if is_root() && !self.is_roots() {
             give_away(self.folder.path());
         }
     }
@@ -140,7 +157,7 @@ impl TestBox {
         if !tree.exists() {
             let mut copy = Command::new("cp");
             copy.arg("-a").arg(self.path("base")).arg(&tree);
-            if is_root() {
+            if is_root() && !self.is_roots() {
                 copy.uid(USER).gid(USER);
             }
             assert!(copy.status().unwrap().success());
@@ -151,7 +168,7 @@ impl TestBox {
     /// What changed: every name in the upper directory, sorted. Of a copied tree, what is only in one
     /// of the two or differs, and the directories that it is in.
     pub(crate) fn changes(&self) -> Vec<String> {
-        if self.who != Who::Emulated {
+        if !self.is_copied() {
             return names(&self.path("upper"));
         }
         let (base, tree) = (self.path("base"), self.tree());
@@ -177,7 +194,7 @@ impl TestBox {
     /// The mark that a change carries.
     pub(crate) fn mark(&self, name: &str, attribute: &str) -> Option<String> {
         let mut buffer = [0; 64];
-        let top = if self.who == Who::Emulated { "tree" } else { "upper" };
+        let top = if self.is_copied() { "tree" } else { "upper" };
         let path = self.path(top).join(name);
         let length = rustix::fs::lgetxattr(path, attribute, &mut buffer).ok()?;
         Some(String::from_utf8(buffer[..length].to_vec()).unwrap())
