@@ -3,13 +3,19 @@
 use crate::{failure::Failure, output, run_options};
 
 /// Those that do what they do in BuildKit.
-const HONOURED: &[&str] =
-    &["BUILDKIT_SYNTAX", "BUILDKIT_MULTI_PLATFORM", "BUILDKIT_CONTEXT_KEEP_GIT_DIR"];
+const HONOURED: &[&str] = &[
+    "BUILDKIT_SYNTAX",
+    "BUILDKIT_MULTI_PLATFORM",
+    "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
+    DOCKERFILE_CHECK,
+];
+
+/// What is said of the checks, in the place of `# check=`.
+pub(crate) const DOCKERFILE_CHECK: &str = "BUILDKIT_DOCKERFILE_CHECK";
 
 /// Those without effect, and why; a star stands for anything.
 const NOTHING: &[(&str, &str)] = &[
     ("BUILDKIT_INLINE_CACHE", "no cache is kept in images"),
-    ("BUILDKIT_DOCKERFILE_CHECK", "there are no build checks"),
     ("BUILDKIT_BUILD_NAME", "builds have no names"),
     ("BUILDKIT_SBOM_SCAN_*", "attestations are not made"),
     ("BUILDKIT_*", "strake does not know it"),

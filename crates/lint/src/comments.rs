@@ -22,8 +22,14 @@ impl Ignored {
     /// Reads every comment and the `check` directive.
     pub(crate) fn read(facts: &Facts<'_>) -> Ignored {
         let mut ignored = Ignored::default();
-        for directive in facts.file.directives.iter().filter(|it| it.name == "check") {
-            let skipped = ignored.check(&directive.value);
+        let written = facts.file.directives.iter().filter(|it| it.name == "check");
+        let written = written.map(|it| it.value.as_str());
+        let checks: Vec<&str> = match &facts.settings.check {
+            Some(check) => vec![check],
+            None => written.collect(),
+        };
+        for check in checks {
+            let skipped = ignored.check(check);
             ignored.everywhere.extend(skipped);
         }
         for comment in &facts.file.comments {
@@ -66,10 +72,15 @@ impl Ignored {
         let mut skipped = BTreeSet::new();
         for part in value.split(';') {
             let (key, value) = part.trim().split_once('=').unwrap_or((part, ""));
-            let names: Vec<String> = value.split(',').map(|it| it.trim().to_owned()).collect();
+            // What stands behind a name is a remark.
+            let name = |it: &str| it.split_whitespace().next().unwrap_or_default().to_owned();
+            let names: Vec<String> = value.split(',').map(name).collect();
             match key.trim().to_ascii_lowercase().as_str() {
                 "skip" => skipped.extend(rules_named(&names, |it| it.buildkit().is_some())),
-                "error" => self.checks_are_errors |= value.trim().eq_ignore_ascii_case("true"),
+                "error" => {
+                    let word = value.split_whitespace().next().unwrap_or_default();
+                    self.checks_are_errors |= word.eq_ignore_ascii_case("true");
+                }
                 "experimental" => {
                     self.experimental.extend(names.iter().map(|it| it.to_ascii_lowercase()));
                 }

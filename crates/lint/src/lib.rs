@@ -52,6 +52,7 @@ pub fn lint(
     settings: &Settings,
 ) -> Result<Report, SettingsError> {
     let active = settings.active()?;
+    let ran: Vec<&str> = active.iter().map(|it| it.0.name).collect();
     let (file, problems) = strake_dockerfile::parse(source);
     let facts = Facts::new(&file, &problems, outside, settings);
     let ignored = Ignored::read(&facts);
@@ -69,9 +70,12 @@ pub fn lint(
             }
         }
     }
+    let of_buildkit =
+        settings.select.is_empty() || settings.select.iter().any(|it| it == "buildkit");
     for name in &ignored.experimental {
         for rule in rules::ALL.iter().filter(|it| !it.on && it.buildkit().is_some()) {
-            if (name == "all" || rule.is_called(name)) && settings.select.is_empty() {
+            let wanted = name == "all" || rule.is_called(name);
+            if wanted && of_buildkit && !ran.contains(&rule.name) {
                 (rule.check)(&facts, &mut Sink::new(rule, &mut findings));
             }
         }

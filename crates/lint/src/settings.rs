@@ -75,6 +75,8 @@ pub struct Settings {
     pub no_fail: bool,
     /// Whether ShellCheck is asked.
     pub shellcheck: Option<Shellcheck>,
+    /// In the place of `# check=`: what BUILDKIT_DOCKERFILE_CHECK says.
+    pub check: Option<String>,
 }
 
 /// Whether ShellCheck is asked about scripts.
@@ -183,6 +185,7 @@ impl Settings {
             format,
             no_fail,
             shellcheck,
+            check,
         } = above;
         let join =
             |below: Vec<String>, above: Vec<String>| below.into_iter().chain(above).collect();
@@ -201,6 +204,7 @@ impl Settings {
             format: format.or(self.format),
             no_fail: no_fail || self.no_fail,
             shellcheck: shellcheck.or(self.shellcheck),
+            check: check.or(self.check),
         }
     }
 

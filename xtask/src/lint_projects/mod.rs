@@ -19,7 +19,7 @@ use page::Page;
 use std::path::PathBuf;
 
 const USAGE: &str = "usage: cargo xtask lint-projects [--project NAME].. [--strake FILE] [--bases DIR] \
-                     [--scratch DIR]";
+                     [--scratch DIR] | --table [--scratch DIR]";
 
 /// What to do.
 struct Options {
@@ -31,10 +31,18 @@ struct Options {
     bases: PathBuf,
     /// Where everything is done.
     scratch: PathBuf,
+    /// Measure nothing, and write the page of what was measured one by one.
+    table: bool,
 }
 
 pub(super) fn run(words: &[&str]) -> Result<(), String> {
     let options = options(words)?;
+    if options.table {
+        let names = page::all()?.into_iter().map(|it| it.name);
+        let rows =
+            names.map(|it| table::load(&options.scratch, &it)).collect::<Result<Vec<_>, _>>()?;
+        return write(&rows);
+    }
     if !is_root() {
         return Err("the bases of the projects need root, for mmdebstrap".to_owned());
     }
@@ -57,15 +65,19 @@ pub(super) fn run(words: &[&str]) -> Result<(), String> {
         say(&format!("== {}", page.name));
         let row = project::measure(page, &strake, &bases, &options.scratch)?;
         say(&table::line(&row));
+        table::save(&row, &options.scratch)?;
         rows.push(row);
     }
-    let text = table::text(&rows);
-    if options.projects.is_empty() {
-        let path = root().join("crates/lint/PROJECTS.md");
-        fs::write(path, text).map_err(|it| it.to_string())?;
-    } else {
-        say(&text);
-    }
+    if options.projects.is_empty() { write(&rows) } else { verdict(&rows) }
+}
+
+fn write(rows: &[table::Row]) -> Result<(), String> {
+    let path = root().join("crates/lint/PROJECTS.md");
+    fs::write(path, table::text(rows)).map_err(|it| it.to_string())?;
+    verdict(rows)
+}
+
+fn verdict(rows: &[table::Row]) -> Result<(), String> {
     match rows.iter().find(|it| !it.missed.is_empty()) {
         Some(row) => Err(format!("{}: planted and not found: {:?}", row.name, row.missed)),
         None => Ok(()),
@@ -78,9 +90,14 @@ fn options(words: &[&str]) -> Result<Options, String> {
         strake: None,
         bases: root().join("target/bases"),
         scratch: PathBuf::from("/var/tmp/strake-lint-projects"),
+        table: false,
     };
     let mut words = words.iter();
     while let Some(word) = words.next() {
+        if *word == "--table" {
+            options.table = true;
+            continue;
+        }
         let value = words.next().ok_or(USAGE.to_owned())?;
         match *word {
             "--project" => options.projects.push((*value).to_owned()),

@@ -1,6 +1,11 @@
 //! What was measured, as a page.
 
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
 /// One project.
+#[derive(Deserialize, Serialize)]
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) planted: usize,
@@ -14,6 +19,24 @@ pub(super) struct Row {
     pub(super) before: Result<f64, String>,
     pub(super) after: Result<f64, String>,
     pub(super) instead: Option<String>,
+}
+
+fn place(scratch: &Path, name: &str) -> PathBuf {
+    scratch.join("rows").join(format!("{name}.json"))
+}
+
+/// Keeps a row for `--table`.
+pub(super) fn save(row: &Row, scratch: &Path) -> Result<(), String> {
+    let path = place(scratch, &row.name);
+    fs::create_dir_all(scratch.join("rows")).map_err(|it| it.to_string())?;
+    let text = serde_json::to_vec(row).map_err(|it| it.to_string())?;
+    fs::write(path, text).map_err(|it| it.to_string())
+}
+
+/// A row that was kept.
+pub(super) fn load(scratch: &Path, name: &str) -> Result<Row, String> {
+    let bytes = fs::read(place(scratch, name)).map_err(|it| it.to_string())?;
+    serde_json::from_slice(&bytes).map_err(|it| format!("{name}: {it}"))
 }
 
 const HEAD: &str = "\

@@ -79,9 +79,19 @@ fn build(args: BuildArgs, mode: Mode, signals: &Signals) -> Result<(), Failure> 
     let from = (&store, &fetching.remote);
     let source_date_epoch = planning::source_date_epoch(&mut requests, &file, &source, from)?;
     let bases = Bases { store: &store, client: &client, named: &named, pull: args.pull };
+    let checked =
+        Checked { source: &source.text, folder: local(&source, &args), build_args: &build_args };
+    if let Some(call) = call.filter(|it| matches!(it.ask, Ask::Check))
+        && problems.iter().any(Diagnostic::is_error)
+    {
+        let _ = call::tell_checks(call, &checks(&requests[0], &checked)?);
+    }
     planning::show_problems(&problems, &source.text)?;
     if let Some(call) = call {
-        return answer(call, &file, requests, &bases, (&source.text, local(&source, &args)));
+        return answer(call, &file, requests, &bases, &checked);
+    }
+    if checked.are_errors(&file) {
+        call::violations(&checks(&requests[0], &checked)?)?;
     }
     let plans = planning::plans(&file, requests, &bases, &source.text)?;
 
@@ -187,14 +197,17 @@ fn answer(
     file: &Dockerfile,
     requests: Vec<Request>,
     bases: &Bases<'_>,
-    (source, folder): (&Source, Option<&Path>),
+    checked: &Checked<'_>,
 ) -> Result<(), Failure> {
+    let source = checked.source;
     let failed = |it: Vec<Diagnostic>| planning::rendered(&it, source);
     match call.ask {
         Ask::Check => {
-            let requests = planning::resolve(file, requests, bases, source)?;
-            let report = checks(&requests[0], source, folder)?;
-            return call::tell_checks(call, &report);
+            let unresolved = requests[0].clone();
+            let requests = planning::resolve(file, requests, bases, source);
+            let request = requests.as_ref().map_or(&unresolved, |it| &it[0]);
+            let told = call::tell_checks(call, &checks(request, checked)?);
+            return requests.and(told);
         }
         Ask::Targets => {
             let targets = strake_dockerfile::targets(file).map_err(failed)?;
@@ -209,12 +222,32 @@ fn answer(
     Ok(())
 }
 
+/// What is checked, and what it is checked with.
+struct Checked<'a> {
+    source: &'a Source,
+    folder: Option<&'a Path>,
+    build_args: &'a [(String, String)],
+}
+
+impl Checked<'_> {
+    /// What the build argument says in the place of `# check=`.
+    fn option(&self) -> Option<String> {
+        let is = |it: &&(String, String)| it.0 == build_arguments::DOCKERFILE_CHECK;
+        self.build_args.iter().rfind(is).map(|it| it.1.clone())
+    }
+
+    /// `error=true`: what the checks find fails the build.
+    fn are_errors(&self, file: &Dockerfile) -> bool {
+        let written = || file.directives.iter().find(|it| it.name == "check");
+        let option = self.option().or_else(|| written().map(|it| it.value.clone()));
+        let error = |it: &str| it.trim().to_ascii_lowercase().starts_with("error=true");
+        option.is_some_and(|it| it.split(';').any(error))
+    }
+}
+
 /// What BuildKit's checks find, with what is known of base images and of the context.
-fn checks(
-    request: &Request,
-    source: &Source,
-    folder: Option<&Path>,
-) -> Result<strake_lint::Report, Failure> {
+fn checks(request: &Request, checked: &Checked<'_>) -> Result<strake_lint::Report, Failure> {
+    let Checked { source, folder, build_args: _ } = checked;
     let mut outside = strake_lint::Outside {
         builder: strake_lint::Builder::Buildkit,
         ..strake_lint::Outside::default()
@@ -233,6 +266,7 @@ fn checks(
     let settings = strake_lint::Settings {
         select: vec!["buildkit".to_owned()],
         ignore: vec!["InvalidDefinitionDescription".to_owned()],
+        check: checked.option(),
         ..strake_lint::Settings::default()
     };
     strake_lint::lint(source, &outside, &settings).map_err(Failure::usage)

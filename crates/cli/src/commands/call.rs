@@ -198,6 +198,18 @@ fn base64(text: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(text)
 }
 
+/// Fails where the checks find something, for a build that asks for it.
+pub(crate) fn violations(report: &strake_lint::Report) -> Result<(), Failure> {
+    let found = report.findings.iter().filter_map(|it| Some((it.rule.buildkit()?, it)));
+    let names: std::collections::BTreeSet<&str> = found.clone().map(|it| it.0).collect();
+    let Some((_, first)) = found.clone().next() else { return Ok(()) };
+    let line = report.source.position(first.span.start).line;
+    let names: Vec<&str> = names.into_iter().collect();
+    let text = format!("line {line}: checks that are errors here found {}", names.join(", "));
+    Err(Failure::new(text)
+        .hint("`strake build --check` tells all of it, `# check=error=true` asks for it"))
+}
+
 /// Tells what BuildKit's checks find; something is a failure.
 pub(crate) fn tell_checks(call: Call, report: &strake_lint::Report) -> Result<(), Failure> {
     let source = &report.source;
@@ -231,7 +243,11 @@ pub(crate) fn tell_checks(call: Call, report: &strake_lint::Report) -> Result<()
 }
 
 fn warning(it: &strake_lint::Finding, source: &Source) -> Value {
-    let (start, end) = (source.position(it.span.start), source.position(it.span.end));
+    // BuildKit points to the instruction that does not count, not to the one that does.
+    let above =
+        it.labels.first().filter(|_| it.rule.buildkit() == Some("MultipleInstructionsDisallowed"));
+    let span = above.map_or(it.span, |it| it.span);
+    let (start, end) = (source.position(span.start), source.position(span.end));
     json!({
         "ruleName": it.rule.buildkit(),
         "description": it.rule.summary(),

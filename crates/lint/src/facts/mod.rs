@@ -192,21 +192,14 @@ impl<'a> Facts<'a> {
             return self.global(name);
         }
         let mut below = statement;
-        let mut arg_counts = true;
         loop {
-            let seen = |it: &&Var| {
-                it.name == name
-                    && it.stage == stage
-                    && it.statement < below
-                    && (arg_counts || !it.arg)
-            };
+            let seen = |it: &&Var| it.name == name && it.stage == stage && it.statement < below;
             if let Some(found) = self.vars.iter().rev().find(seen) {
                 return Some(found);
             }
             let Base::Stage(next) = self.base(stage?) else { return None };
             stage = Some(next);
             below = usize::MAX;
-            arg_counts = false;
         }
     }
 

@@ -4,7 +4,6 @@ use crate::facts::{Arg, Cmd, Step};
 use crate::rule::{Fix, FixKind, Rule, Safety, Sink, edit};
 use crate::{Base, Facts};
 use strake_diag::Span;
-use strake_dockerfile::Instruction;
 
 pub(super) static RULES: &[&Rule] = &[
     &APT_UNPINNED, &APT_LISTS, &PIP_UNPINNED, &APT_NO_YES, &APT_RECOMMENDS, &NPM_UNPINNED,
@@ -105,10 +104,12 @@ fn removes(cmd: &Cmd, folder: &str) -> bool {
 fn apt_lists(facts: &Facts<'_>, out: &mut Sink<'_>) {
     let count = facts.stages.len();
     for step in facts.runs() {
-        let Some(stage) = step.stage else { continue };
-        let shipped = stage + 1 == count
-            || facts.stages.iter().any(|it| it.base == Base::Stage(stage))
-            || facts.stages[stage].from.name.is_none();
+        // A piece of a Dockerfile, without FROM, counts as its end.
+        let shipped = step.stage.is_none_or(|stage| {
+            stage + 1 == count
+                || facts.stages.iter().any(|it| it.base == Base::Stage(stage))
+                || facts.stages[stage].from.name.is_none()
+        });
         let commands = &step.script.commands;
         let update = commands.iter().find(|it| it.is(&["apt-get", "apt"]) && it.has("update"));
         let Some(update) = update.filter(|_| shipped) else { continue };
@@ -502,26 +503,24 @@ fn zypper_unpinned(facts: &Facts<'_>, out: &mut Sink<'_>) {
 }
 
 fn yarn_cache(facts: &Facts<'_>, out: &mut Sink<'_>) {
-    for stage in &facts.stages {
-        let steps = facts.steps_of(stage.index);
-        let last = stage.index + 1 == facts.stages.len();
-        let shipped = last || facts.stages.iter().any(|it| it.base == Base::Stage(stage.index));
-        let is_run = |it: &&Step<'_>| matches!(it.instruction, Some(Instruction::Run(_)));
-        for step in steps.iter().filter(is_run) {
-            let commands = &step.script.commands;
-            let Some(cmd) = commands.iter().find(|it| it.is(&["yarn"]) && it.has("install"))
-            else {
-                continue;
-            };
-            let clean = |it: &Cmd| it.is(&["yarn"]) && it.has("cache") && it.has("clean");
-            let cleaned = commands.iter().any(clean);
-            let mounted = step.mounts.iter().any(|it| {
-                matches!(it.kind.as_str(), "cache" | "tmpfs") && it.target().contains("yarn")
-            }) || cached(step, "yarn");
-            if !cleaned && !mounted && shipped {
-                let hint = "end with `yarn cache clean`, or mount a cache on /usr/local/share/.cache/yarn";
-                out.at(cmd.span, "yarn's cache stays in this layer").hint(hint);
-            }
+    let count = facts.stages.len();
+    for step in facts.runs() {
+        let shipped = step.stage.is_none_or(|stage| {
+            stage + 1 == count || facts.stages.iter().any(|it| it.base == Base::Stage(stage))
+        });
+        let commands = &step.script.commands;
+        let Some(cmd) = commands.iter().find(|it| it.is(&["yarn"]) && it.has("install")) else {
+            continue;
+        };
+        let clean = |it: &Cmd| it.is(&["yarn"]) && it.has("cache") && it.has("clean");
+        let cleaned = commands.iter().any(clean);
+        let mounted = step.mounts.iter().any(|it| {
+            matches!(it.kind.as_str(), "cache" | "tmpfs") && it.target().contains("yarn")
+        }) || cached(step, "yarn");
+        if !cleaned && !mounted && shipped {
+            let hint =
+                "end with `yarn cache clean`, or mount a cache on /usr/local/share/.cache/yarn";
+            out.at(cmd.span, "yarn's cache stays in this layer").hint(hint);
         }
     }
 }

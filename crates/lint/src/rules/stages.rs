@@ -179,12 +179,13 @@ fn untrusted(facts: &Facts<'_>, out: &mut Sink<'_>) {
 
 fn undefined_from(facts: &Facts<'_>, out: &mut Sink<'_>) {
     for step in &facts.steps {
-        let (Some(stage), Some(from)) = (step.stage, step.transfer().and_then(|it| it.from)) else {
-            continue;
+        let Some(from) = step.transfer().and_then(|it| it.from) else { continue };
+        let is_stage = |stage: usize| {
+            facts.stage_meant(from, stage).is_some()
+                || facts.stage_named(&from.text, stage + 1).is_some()
+                || from.text.parse::<usize>().is_ok_and(|it| it == stage)
         };
-        let known = facts.stage_meant(from, stage).is_some()
-            || facts.stage_named(&from.text, stage + 1).is_some()
-            || from.text.parse::<usize>().is_ok_and(|it| it == stage)
+        let known = step.stage.is_some_and(is_stage)
             || from.text.contains([':', '@', '$']);
         if !known {
             let message = format!("there is no stage `{}` above, and no tag says it is an image", from.text);

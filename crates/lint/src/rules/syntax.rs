@@ -52,7 +52,8 @@ fn as_case(facts: &Facts<'_>, out: &mut Sink<'_>) {
         let Some(word) = &stage.from.keyword_as else { continue };
         let keyword = &facts.file.statements[stage.statement].keyword.text;
         let same = upper(keyword) && upper(&word.text) || lower(keyword) && lower(&word.text);
-        if !same {
+        // A FROM of both cases is `inconsistent-casing`.
+        if !same && (upper(keyword) || lower(keyword)) {
             let wanted = if lower(keyword) { "as" } else { "AS" };
             let message = format!("`{}` and `{keyword}` are not cased alike", word.text);
             let fix = Fix::safe(format!("write `{wanted}`"), vec![edit(word.span, wanted)]);
@@ -217,7 +218,8 @@ fn description(facts: &Facts<'_>, out: &mut Sink<'_>) {
         if first != name && !pragma {
             let message = format!("the comment above describes `{first}` and not `{name}`");
             let hint = format!("begin it with `{name}`, or put an empty line below it");
-            out.at(comment.span, message).hint(hint);
+            let finding = out.at(statement.keyword.span, message);
+            finding.hint(hint).label(comment.span, "the comment");
         }
     }
 }
@@ -236,14 +238,9 @@ fn many(facts: &Facts<'_>, out: &mut Sink<'_>, what: &str, is: impl Fn(&Instruct
     for stage in &facts.stages {
         let steps = facts.steps_of(stage.index).iter().filter(|it| !it.onbuild);
         let all: Vec<&Step<'_>> = steps.filter(|it| it.instruction.is_some_and(&is)).collect();
-        let Some((last, early)) = all.split_last() else { continue };
-        for step in &all[1.min(all.len())..] {
+        for pair in all.windows(2) {
             let message = format!("only the last {what} of a stage counts");
-            let finding = out.at(step.span(), message);
-            if let Some(first) = early.first().filter(|it| it.index != step.index) {
-                finding.label(first.span(), "one above");
-            }
-            let _ = last;
+            out.at(pair[1].span(), message).label(pair[0].span(), "one above");
         }
     }
 }

@@ -76,16 +76,19 @@ fn undefined(facts: &Facts<'_>, out: &mut Sink<'_>) {
                 }
                 let near = near(name, facts, step.index);
                 let forgotten = facts.global(name).is_some() || AUTOMATIC.contains(&name);
+                let below = facts.vars.iter().any(|it| it.name == name && it.stage == step.stage);
                 // A base image that nobody has looked at may well set it.
                 let scratch = step.stage.is_some_and(|it| facts.image_of(it).is_none());
                 let bases_known = scratch || !facts.outside.base_env.is_empty();
-                if !bases_known && !forgotten && near.is_none() {
+                if !bases_known && !forgotten && !below && near.is_none() {
                     continue;
                 }
                 let message = format!("`${name}` is not set in this stage");
                 let finding = out.at(word.span, message);
                 if forgotten {
                     finding.hint(format!("write `ARG {name}` above, in this stage"));
+                } else if below {
+                    finding.hint("it is set further below");
                 } else if let Some(near) = near {
                     finding.hint(format!("did you mean `${near}`?"));
                 }
@@ -99,8 +102,20 @@ fn near(name: &str, facts: &Facts<'_>, index: usize) -> Option<String> {
     let known = facts.vars.iter().map(|it| it.name.as_str()).chain(OF_BASES.iter().copied());
     known
         .filter(|it| facts.var(it, index).is_some() || OF_BASES.contains(it))
-        .find(|it| it.eq_ignore_ascii_case(name) || distance(it, name) <= 1 + name.len() / 6)
+        .find(|it| {
+            let close = distance(it, name) <= 1 + name.len() / 6 || is_swapped(it, name);
+            it.eq_ignore_ascii_case(name) || close
+        })
         .map(str::to_owned)
+}
+
+/// Two letters that stand side by side have changed places.
+fn is_swapped(a: &str, b: &str) -> bool {
+    let differ: Vec<usize> =
+        a.bytes().zip(b.bytes()).enumerate().filter(|(_, it)| it.0 != it.1).map(|it| it.0).collect();
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    a.len() == b.len()
+        && matches!(differ[..], [i, j] if j == i + 1 && a[i] == b[j] && a[j] == b[i])
 }
 
 /// Edits between two words.
@@ -150,8 +165,13 @@ fn invalid_in_from(facts: &Facts<'_>, out: &mut Sink<'_>) {
         if !word.text.contains('$') {
             continue;
         }
+        let uses = facts.uses(&word.text);
+        let with_default: Vec<&str> =
+            uses.iter().filter(|it| it.has_default).map(|it| it.name.as_str()).collect();
         let value = vars::expand(&word.text, facts.file.escape, &|name| {
-            let var = facts.global(name)?;
+            let Some(var) = facts.global(name) else {
+                return (!with_default.contains(&name)).then(String::new);
+            };
             let value = var.value.clone().unwrap_or_default();
             Some(facts.expand(&value, var.statement))
         });
@@ -163,7 +183,7 @@ fn invalid_in_from(facts: &Facts<'_>, out: &mut Sink<'_>) {
             continue;
         }
         let bad = value.is_empty() || value.parse::<strake_oci::Reference>().is_err();
-        if bad && (!undeclared || value.starts_with('$') || value.contains(['$', '{'])) {
+        if bad && !undeclared {
             let message = format!("with default values `{}` is not the name of an image", word.text);
             let hint = "give the ARG a default in front of the first FROM";
             out.at(word.span, message).hint(hint);
