@@ -17,6 +17,7 @@ use rustix::thread::{
 use crate::identity::{CARRIER, CredentialsId};
 use crate::seccomp::Watch;
 use crate::spec::{Identity, RunSpec, Security};
+use crate::sys::memory;
 use crate::sys::process::{
     close_from, execve, exit_now, no_new_privileges, reset_signals, set_limit,
 };
@@ -149,6 +150,8 @@ fn prepare(
             .map_err(Message::Failed)?;
         if watched {
             Message::Listener(listener).write(tell);
+            // Waits until it is taken over: executing the program closes it here.
+            let _there = memory::stat(c"/", 0);
         }
     }
     keep(kept, insecure).step(|| "capabilities".to_owned()).map_err(Message::Failed)
