@@ -79,19 +79,9 @@ fn build(args: BuildArgs, mode: Mode, signals: &Signals) -> Result<(), Failure> 
     let from = (&store, &fetching.remote);
     let source_date_epoch = planning::source_date_epoch(&mut requests, &file, &source, from)?;
     let bases = Bases { store: &store, client: &client, named: &named, pull: args.pull };
-    let checked =
-        Checked { source: &source.text, folder: local(&source, &args), build_args: &build_args };
-    if let Some(call) = call.filter(|it| matches!(it.ask, Ask::Check))
-        && problems.iter().any(Diagnostic::is_error)
-    {
-        let _ = call::tell_checks(call, &checks(&requests[0], &checked)?);
-    }
-    planning::show_problems(&problems, &source.text)?;
-    if let Some(call) = call {
-        return answer(call, &file, requests, &bases, &checked);
-    }
-    if checked.are_errors(&file) {
-        call::violations(&checks(&requests[0], &checked)?)?;
+    let checked = Checked::new(&source, &args, &build_args);
+    if checked.is_answered(call, (&file, &problems), &requests, &bases)? {
+        return Ok(());
     }
     let plans = planning::plans(&file, requests, &bases, &source.text)?;
 
@@ -229,7 +219,38 @@ struct Checked<'a> {
     build_args: &'a [(String, String)],
 }
 
-impl Checked<'_> {
+impl<'a> Checked<'a> {
+    fn new(
+        source: &'a contexts::Contexts,
+        args: &'a BuildArgs,
+        build_args: &'a [(String, String)],
+    ) -> Checked<'a> {
+        Checked { source: &source.text, folder: local(source, args), build_args }
+    }
+
+    /// Shows what the parser said, and what else is found where that ends it; answers `--call`, or
+    /// fails where checks are errors.
+    fn is_answered(
+        &self,
+        call: Option<Call>,
+        (file, problems): (&Dockerfile, &[Diagnostic]),
+        requests: &[Request],
+        bases: &Bases<'_>,
+    ) -> Result<bool, Failure> {
+        if let Some(call) = call.filter(|it| matches!(it.ask, Ask::Check))
+            && problems.iter().any(Diagnostic::is_error)
+        {
+            let _ = call::tell_checks(call, &checks(&requests[0], self)?);
+        }
+        planning::show_problems(problems, self.source)?;
+        match call {
+            Some(call) => answer(call, file, requests.to_vec(), bases, self)?,
+            None if self.are_errors(file) => call::violations(&checks(&requests[0], self)?)?,
+            None => {}
+        }
+        Ok(call.is_some())
+    }
+
     /// What the build argument says in the place of `# check=`.
     fn option(&self) -> Option<String> {
         let is = |it: &&(String, String)| it.0 == build_arguments::DOCKERFILE_CHECK;
