@@ -2,7 +2,7 @@
 
 use crate::{
     BuildError, Event, Image, ImageLayer, LayerOrigin, StepError, VertexId, Workbench,
-    foreign::Own, image::assemble, known::Known, op, state::State,
+    foreign::Own, image::assemble, known::Known, op, run_folders::RunFolders, state::State,
 };
 use std::{
     collections::BTreeMap,
@@ -56,6 +56,7 @@ pub(crate) struct Engine<'a> {
     pub(crate) known: Known,
     /// A layer below all others of a RUN, see [`strake_sandbox::make_places`].
     places: OnceLock<Option<TempDir>>,
+    pub(crate) run_folders: RunFolders,
     /// First vertex of each stage.
     vertices: Vec<usize>,
     /// The target, the stage that it begins with, and so on: their layers are the image's.
@@ -100,6 +101,7 @@ impl<'a> Engine<'a> {
             interpreters: OnceLock::new(),
             known: Known::default(),
             places: OnceLock::new(),
+            run_folders: RunFolders::default(),
             vertices: vertices(plan),
             below: below(plan),
         }

@@ -24,6 +24,7 @@ mod options;
 mod platforms;
 mod preview;
 mod program;
+mod run_folders;
 mod ssh;
 mod state;
 mod time;

@@ -64,7 +64,6 @@ impl Store {
     }
 
     pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
-        let hex = digest.hex();
-        self.path("blobs/sha256").join(&hex[..2]).join(hex)
+        self.path("blobs/sha256").join(digest.hex())
     }
 }

@@ -127,17 +127,15 @@ impl Store {
         }
         let gone = |diff_id: &DiffId| !whole.get(diff_id).copied().unwrap_or(false);
         let steps = self.path("steps");
-        for prefix in names(&steps) {
-            for name in names(&steps.join(&prefix)) {
-                let path = steps.join(&prefix).join(name);
-                let _alone = self.exclude()?;
-                let step: Option<crate::StepResult> = record::read(&path);
-                if let Some(diff_id) = step.and_then(|it| it.layer)
-                    && gone(&diff_id)
-                    && !self.has_layer(&diff_id)?
-                {
-                    remove_file(&path)?;
-                }
+        for name in names(&steps) {
+            let path = steps.join(name);
+            let _alone = self.exclude()?;
+            let step: Option<crate::StepResult> = record::read(&path);
+            if let Some(diff_id) = step.and_then(|it| it.layer)
+                && gone(&diff_id)
+                && !self.has_layer(&diff_id)?
+            {
+                remove_file(&path)?;
             }
         }
         self.sweep_small(&gone)

@@ -1,13 +1,13 @@
 //! Unpacked layers, ready to be stacked.
 //!
-//! Their files are too many to be made durable one by one. Each snapshot says in which boot of the
-//! machine it was made; in another one it is compared with the layer's index first, once, for a crash
-//! leaves files short.
+//! Their files are too many to be made durable one by one. Each snapshot is named after the boot of the
+//! machine in which it was made; in another one it is compared with the layer's index first, once, for
+//! a crash leaves files short.
 
 use crate::{
     Store,
     error::{Context, StoreError},
-    files::{make_dir, remove_tree, touch},
+    files::{make_dir, names, remove_tree, touch},
 };
 use std::{
     ffi::OsStr,
@@ -22,6 +22,9 @@ use std::{
 use strake_layer::Kind;
 use strake_oci::DiffId;
 
+/// Stands for the boot where there is no /proc. What it names is compared each time.
+const UNTOLD: &str = "untold";
+
 impl Store {
     /// The unpacked layer in this form, if it is there. It counts as used now.
     pub fn snapshot(&self, form: &str, diff_id: &DiffId) -> Option<PathBuf> {
@@ -29,15 +32,35 @@ impl Store {
         let _shared = self.share().ok()?;
         // The holder is touched, not the snapshot itself: that one's time is the root folder's.
         touch(&holder).ok()?;
-        if fs::read(holder.join("boot")).ok() == boot() {
-            return Some(holder.join("fs"));
+        let now = holder.join(self.boot());
+        let is_told = self.boot() != UNTOLD;
+        if is_told && now.is_dir() {
+            return Some(now);
         }
-        if self.is_whole(diff_id, &holder.join("fs")) && self.mark(&holder).is_ok() {
-            return Some(holder.join("fs"));
+        if let Ok([earlier]) = <[String; 1]>::try_from(names(&holder)) {
+            let found = holder.join(&earlier);
+            if self.is_whole(diff_id, &found) {
+                // Who is not told the boot leaves the name to those who are.
+                if !is_told || earlier == UNTOLD {
+                    return Some(found);
+                }
+                // Another build may be quicker.
+                if move_dir(&found, &now).is_ok() || now.is_dir() {
+                    return Some(now);
+                }
+            }
         }
         // Where it cannot be removed, it is no hit all the same.
         let _ = self.remove_snapshot(form, diff_id);
         None
+    }
+
+    /// What the kernel calls this boot of the machine.
+    fn boot(&self) -> &str {
+        self.boot.get_or_init(|| {
+            let told = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+            if told.trim().is_empty() { UNTOLD.to_owned() } else { told.trim().to_owned() }
+        })
     }
 
     /// Whether every regular file is there at its full length.
@@ -52,13 +75,6 @@ impl Store {
         })
     }
 
-    /// Notes that the snapshot was made, or found whole, in this boot.
-    fn mark(&self, holder: &Path) -> Result<(), StoreError> {
-        let fresh = self.temp_path("boot");
-        fs::write(&fresh, boot().unwrap_or_default()).context("write", &fresh)?;
-        fs::rename(&fresh, holder.join("boot")).context("rename", &fresh)
-    }
-
     /// Moves an unpacked layer in. Where another build was quicker, its snapshot stays and `dir` is
     /// dropped.
     pub fn insert_snapshot(
@@ -69,8 +85,7 @@ impl Store {
     ) -> Result<PathBuf, StoreError> {
         let holder = self.snapshot_path(form, diff_id);
         let fresh = self.temp_dir("snapshot")?;
-        move_dir(dir, &fresh.join("fs")).context("rename", dir)?;
-        self.mark(&fresh)?;
+        move_dir(dir, &fresh.join(self.boot())).context("rename", dir)?;
         if let Some(parent) = holder.parent() {
             make_dir(parent)?;
         }
@@ -81,7 +96,7 @@ impl Store {
             other => other.context("rename", fresh.path())?,
         }
         touch(&holder).context("touch", &holder)?;
-        Ok(holder.join("fs"))
+        Ok(holder.join(self.boot()))
     }
 
     /// Forgets a snapshot that proved to be damaged.
@@ -98,11 +113,6 @@ impl Store {
     pub(crate) fn snapshot_path(&self, form: &str, diff_id: &DiffId) -> PathBuf {
         self.path("snapshots").join(form).join(diff_id.0.hex())
     }
-}
-
-/// What the kernel calls this boot of the machine.
-fn boot() -> Option<Vec<u8>> {
-    fs::read("/proc/sys/kernel/random/boot_id").ok()
 }
 
 fn is_taken(error: &io::Error) -> bool {

@@ -74,8 +74,7 @@ impl Store {
     }
 
     pub(crate) fn step_path(&self, key: &StepKey) -> PathBuf {
-        let hex = key.0.hex();
-        self.path("steps").join(&hex[..2]).join(hex)
+        self.path("steps").join(key.0.hex())
     }
 
     fn equal_path(&self, below: RootId, content: ContentId) -> PathBuf {

@@ -12,7 +12,7 @@ use std::{
     io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    sync::atomic::AtomicU64,
+    sync::{OnceLock, atomic::AtomicU64},
 };
 
 /// Tells backup programs to leave the store out: <https://bford.info/cachedir/>.
@@ -44,6 +44,7 @@ pub struct Store {
     gate: PathBuf,
     pub(crate) lease: Lease,
     pub(crate) counter: AtomicU64,
+    pub(crate) boot: OnceLock<String>,
 }
 
 /// What says to other processes that this one is alive: a locked file, and a folder that goes with it.
@@ -98,7 +99,7 @@ impl Store {
             let _alone = exclude(&gate).map_err(not_writable)?;
             take_lease(&root).map_err(not_writable)?
         };
-        let store = Store { root, gate, lease, counter: AtomicU64::new(0) };
+        let store = Store { root, gate, lease, counter: AtomicU64::new(0), boot: OnceLock::new() };
         store.clear_up()?;
         Ok(store)
     }

@@ -100,8 +100,8 @@ impl Store {
         let layers = self.layers_by_blob();
         let folder = self.path("blobs/sha256");
         let mut blobs = Vec::new();
-        for (prefix, hex) in two_levels(&folder) {
-            let path = folder.join(prefix).join(&hex);
+        for hex in names(&folder) {
+            let path = folder.join(&hex);
             let Ok(digest) = format!("sha256:{hex}").parse::<Digest>() else { continue };
             let description = match layers.get(&digest).and_then(|it| it.first()) {
                 Some(layer) => format!("layer {}", layer.diff_id.0.short()),
@@ -136,7 +136,7 @@ impl Store {
         if let Some(size) = record::read(&noted) {
             return size;
         }
-        let size = disk_usage(&path.join("fs"));
+        let size = names(path).iter().map(|it| disk_usage(&path.join(it))).sum();
         // Where it cannot be noted it is measured again.
         let _ = record::write(self, &noted, &size);
         size
@@ -180,8 +180,8 @@ impl Store {
     fn find_records(&self) -> Vec<Found> {
         let mut records = Vec::new();
         let steps = self.path("steps");
-        for (prefix, hex) in two_levels(&steps) {
-            let path = steps.join(prefix).join(&hex);
+        for hex in names(&steps) {
+            let path = steps.join(&hex);
             let Some(step) = record::read::<StepResult>(&path) else { continue };
             records.extend(found(UsageKind::Step, hex, &path, step_text(&step)));
         }
@@ -257,12 +257,6 @@ fn found(kind: UsageKind, id: String, path: &Path, description: String) -> Optio
         description,
     };
     Some(Found { item, path: path.to_owned(), mark: path.to_owned(), touched })
-}
-
-fn two_levels(folder: &Path) -> impl Iterator<Item = (String, String)> {
-    names(folder).into_iter().flat_map(move |prefix| {
-        names(&folder.join(&prefix)).into_iter().map(move |name| (prefix.clone(), name))
-    })
 }
 
 fn is_busy(lock: &Path) -> bool {

@@ -48,19 +48,43 @@ pub(crate) struct Written {
     marks: Vec<Vec<u8>>,
 }
 
-/// The thread that writes.
-pub(crate) struct Blob<'scope>(ScopedJoinHandle<'scope, io::Result<Written>>);
+/// What writes.
+pub(crate) enum Blob<'scope> {
+    /// A thread, meanwhile.
+    Thread(ScopedJoinHandle<'scope, io::Result<Written>>),
+    /// Who waits for it, in the end: what is to be written fits into the channel.
+    Last(Box<dyn FnOnce() -> io::Result<Written> + 'scope>),
+}
 
-impl Blob<'_> {
+impl<'scope> Blob<'scope> {
+    fn new(
+        scope: &'scope Scope<'scope, '_>,
+        is_small: bool,
+        work: impl FnOnce() -> io::Result<Written> + Send + 'scope,
+    ) -> Blob<'scope> {
+        match is_small {
+            true => Blob::Last(Box::new(work)),
+            false => Blob::Thread(scope.spawn(work)),
+        }
+    }
+
     /// Waits for the end, which comes after [`Tar`] was dropped.
     pub(crate) fn join(self) -> io::Result<Written> {
-        self.0.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        match self {
+            Blob::Thread(thread) => {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            }
+            Blob::Last(work) => work(),
+        }
     }
 }
 
-/// Starts the thread that makes a blob of the blocks.
+/// Blocks between the two threads. One and the end of the tar are all that a small layer has.
+const WAITING: usize = 2;
+
+/// Starts what makes a blob of the blocks; of a small layer no more than one is written.
 pub(crate) fn writer<'scope>(
-    scope: &'scope Scope<'scope, '_>,
+    (scope, is_small): (&'scope Scope<'scope, '_>, bool),
     options: &PackOptions,
     known: &'scope Known<'scope>,
     skipped: &Skipped,
@@ -70,7 +94,7 @@ pub(crate) fn writer<'scope>(
     let threads = options.threads;
     let (to, write) = match options.compression {
         Compression::Gzip(_) => {
-            let (blocks, receiver) = sync_channel(2);
+            let (blocks, receiver) = sync_channel(WAITING);
             let sink = Sink { sha: skipped.blob.clone(), ..sink };
             let gzip = Gzip {
                 known,
@@ -80,21 +104,23 @@ pub(crate) fn writer<'scope>(
                 length: 0,
             };
             let skipped = skipped.units;
-            (To::Gzip(blocks), scope.spawn(move || gzip.write(skipped, &receiver)))
+            let work = move || gzip.write(skipped, &receiver);
+            (To::Gzip(blocks), Blob::new(scope, is_small, work))
         }
         Compression::Zstd(level) => {
-            let (blocks, receiver) = sync_channel(2);
+            let (blocks, receiver) = sync_channel(WAITING);
             let work = move || write_zstd(receiver, level, threads, sink);
-            (To::Stream(blocks), scope.spawn(work))
+            (To::Stream(blocks), Blob::new(scope, is_small, work))
         }
         Compression::None => {
-            let (blocks, receiver) = sync_channel(2);
-            (To::Stream(blocks), scope.spawn(move || write_plain(receiver, file)))
+            let (blocks, receiver) = sync_channel(WAITING);
+            let work = move || write_plain(receiver, file);
+            (To::Stream(blocks), Blob::new(scope, is_small, work))
         }
     };
     let keys = (0..skipped.units).map(|it| known.unit(it).key).collect();
     let marks = (0..skipped.units / MARK_EVERY).map(|it| known.mark(it).tar.clone()).collect();
-    (Tar { sha: skipped.tar.clone(), to, keys, marks }, Blob(write))
+    (Tar { sha: skipped.tar.clone(), to, keys, marks }, write)
 }
 
 /// Puts together what is kept of a blob.

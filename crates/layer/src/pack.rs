@@ -164,9 +164,15 @@ fn pack_knowing(
     let PackOptions { compression, threads } = *options;
     let options = PackOptions { compression, threads: threads.max(1) };
     let skipped = known.skipped(&changes);
+    // Threads would take longer than the work.
+    let is_small = units(&changes).nth(1).is_none();
     let (assembled, written) = thread::scope(|scope| {
+        let scope = (scope, is_small);
         let (blocks, blob) = blob::writer(scope, &options, known, &skipped, file.as_file());
-        let assembled = assemble(&changes, &options, known, skipped.units, blocks);
+        let assembled = match is_small {
+            true => assemble_small(&changes, &options, known, blocks),
+            false => assemble(&changes, &options, known, skipped.units, blocks),
+        };
         (assembled, blob.join())
     });
     // Where both failed, the reader stopped because the writer did.
@@ -183,6 +189,24 @@ fn pack_knowing(
         blocks: blob::blocks(tar, written),
         file: file.into_temp_path().keep().map_err(|it| failed(it.error))?,
     })
+}
+
+/// As [`assemble`], of one unit, on this thread.
+fn assemble_small(
+    changes: &[Change],
+    options: &PackOptions,
+    known: &Known<'_>,
+    mut blocks: blob::Tar,
+) -> Result<(Contents, KeptFiles, blob::HashedTar), PackError> {
+    let mut assembly = Assembly::new(changes.len());
+    let pool = load::Pool::default();
+    let mut loader = load::Loader::new(options.compression, &pool, known);
+    for unit in units(changes) {
+        let block = assembly.add(loader.load(unit)?)?;
+        blocks.write(block, &pool);
+    }
+    blocks.write_end(loader.end(), &pool);
+    Ok((assembly.contents, assembly.files, blocks.finish()))
 }
 
 /// Makes the tar and hands it to `blocks`. Ends early, without an error, if nobody takes it.

@@ -185,12 +185,15 @@ impl Place {
     }
 }
 
-/// Keeps a copied root for the next RUN.
+/// Keeps a copied root, or the empty folders of an overlay, for the next RUN.
 fn keep(engine: &Engine<'_>, state: &State, made: DiffId, guard: Option<strake_cache::TempDir>) {
+    let Some(guard) = guard else { return };
     let root_of_run = |dir: &strake_cache::TempDir| dir.path().join("root/root").is_dir();
-    if let Some(dir) = guard.filter(|it| engine.bench.is_emulated() && root_of_run(it)) {
+    if engine.bench.is_emulated() && root_of_run(&guard) {
         let layers = state.layers.iter().map(|it| it.diff_id).chain([made]).collect();
-        engine.bench.keep(layers, dir);
+        engine.bench.keep(layers, guard);
+    } else {
+        engine.run_folders.give(guard);
     }
 }
 
@@ -210,7 +213,9 @@ fn store(
         keep(engine, state, layer.diff_id, guard);
         return Ok(layer);
     }
-    let dir = bench.store.temp_dir("pack")?;
+    // A folder of its own only where the step has none.
+    let own = guard.is_none().then(|| bench.store.temp_dir("pack")).transpose()?;
+    let dir = own.as_ref().or(guard.as_ref()).expect("one of them").path().to_owned();
     let many = changes.len() > MANY;
     if many {
         // What the changes were made from is gone: packing is not to take its place besides.
@@ -219,9 +224,9 @@ fn store(
     let options = PackOptions { compression: bench.compression, threads: bench.threads };
     let packed = match &place.earlier {
         Some(EarlierLayer { blob, blocks, now: _ }) => {
-            strake_layer::repack(changes, &options, dir.path(), Previous { blob, blocks })?
+            strake_layer::repack(changes, &options, &dir, Previous { blob, blocks })?
         }
-        None => strake_layer::pack(changes, &options, dir.path())?,
+        None => strake_layer::pack(changes, &options, &dir)?,
     };
     if many {
         // Nor the index that of packing's buffers.

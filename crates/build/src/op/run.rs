@@ -9,6 +9,7 @@ use crate::{
     materialise,
     mounts::{self, Mounted},
     program::{Attempt, ProgramError},
+    run_folders,
     state::State,
 };
 use std::{collections::VecDeque, ffi::OsString, path::PathBuf};
@@ -74,14 +75,13 @@ pub(super) fn run(
     interpreted(engine, &at.stage.platform, &tree)?;
     let (passwd, group) = mounts::user_files(&tree);
     let user = strake_rootfs::lookup_user(passwd, group, &op.user)?;
-    let dir = bench.store.temp_dir("run")?;
-    let root_dir = dir.path().join("root");
-    let scratch = dir.path().join("scratch");
+    let dir = engine.run_folders.take(&bench.store)?;
+    let (root_dir, scratch) = (run_folders::root(&dir), run_folders::scratch(&dir));
     let layers: Vec<_> = state.layers.iter().map(|it| it.diff_id).collect();
     let kept = bench.take_kept(&layers);
-    match &kept {
-        Some(kept) => fs_err::rename(kept.path().join("root"), &root_dir)?,
-        None => fs_err::create_dir(&root_dir)?,
+    if let Some(kept) = &kept {
+        // An empty folder gives way.
+        fs_err::rename(run_folders::root(kept), &root_dir)?;
     }
     let prepare = if kept.is_some() { Root::adopt } else { Root::prepare };
     let root = prepare(Prepare {
@@ -92,7 +92,6 @@ pub(super) fn run(
         overlay: bench.overlay(),
     })?;
     let mounted = mounts::prepare(engine, op, dir.path())?;
-    fs_err::create_dir(&scratch)?;
     let began = file_clock(&scratch)?.min((bench.clock)());
     let given = Given { op, user: &user, mounted: &mounted, devices: &devices, scratch };
     let on_places = with_places(engine, root.spec(), &tree);
@@ -118,10 +117,14 @@ pub(super) fn run(
 }
 
 /// The time that the kernel gives to files, which is a few milliseconds behind its clock: that of a
-/// folder just made.
-fn file_clock(made: &std::path::Path) -> std::io::Result<i64> {
+/// folder just touched.
+fn file_clock(folder: &std::path::Path) -> std::io::Result<i64> {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
     use std::os::unix::fs::MetadataExt;
-    Ok(fs_err::metadata(made)?.mtime())
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let now = Timestamps { last_access: now, last_modification: now };
+    rustix::fs::utimensat(CWD, folder, &now, AtFlags::empty())?;
+    Ok(fs_err::metadata(folder)?.mtime())
 }
 
 /// Most images have no files of their own where a RUN's `/etc/hosts` and `/etc/resolv.conf` go.

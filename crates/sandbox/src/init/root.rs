@@ -168,7 +168,7 @@ fn lent(lower: &[PathBuf], upper: &Path, places: &[(PathBuf, Kind)]) -> Vec<Path
         let path = path.strip_prefix("/").unwrap_or(path);
         let missing = |part: &&Path| {
             let in_tree = |it: &PathBuf| it.join(part).symlink_metadata().is_ok();
-            !part.as_os_str().is_empty() && !lower.iter().any(in_tree)
+            !part.as_os_str().is_empty() && !lower.iter().rev().any(in_tree)
         };
         lent.extend(path.ancestors().take_while(missing).map(|part| upper.join(part)));
     }
@@ -185,7 +185,8 @@ fn bottom_layer(
     let mut made = None;
     for (path, kind) in places {
         let path = path.strip_prefix("/").unwrap_or(path);
-        if lower.iter().any(|it| it.join(path).symlink_metadata().is_ok()) {
+        // The bottom layers have what most trees have: of the others few are looked at.
+        if lower.iter().rev().any(|it| it.join(path).symlink_metadata().is_ok()) {
             continue;
         }
         let bottom = scratch.join("places");
