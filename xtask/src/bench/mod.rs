@@ -19,7 +19,7 @@ use crate::{
 };
 use fs_err as fs;
 use measure::{Cost, Meter};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::atomic::AtomicUsize};
 
 /// What the command line says.
 struct Options {
@@ -90,6 +90,7 @@ fn bench(strake: PathBuf, folder: PathBuf, runs: usize) -> Result<round::Bench, 
         registry: lab::Registry::start(&folder)?,
         engine: lab::Engine::start(&folder)?,
         meter: Meter { report: folder.join("time"), log: folder.join("log") },
+        discarded: AtomicUsize::new(0),
         folder,
     })
 }

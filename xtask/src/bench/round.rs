@@ -9,7 +9,10 @@ use super::{
 };
 use crate::shell::{output, say};
 use fs_err as fs;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 /// Where everything is.
 pub(super) struct Bench {
@@ -20,11 +23,25 @@ pub(super) struct Bench {
     pub(super) registry: Registry,
     pub(super) engine: Engine,
     pub(super) meter: Meter,
+    /// Trees that are removed in the end.
+    pub(super) discarded: AtomicUsize,
 }
 
 impl Bench {
     pub(super) fn path(&self, name: &str) -> String {
         self.folder.join(name).to_string_lossy().into_owned()
+    }
+
+    /// Puts a tree out of the way, where it stays until all is measured: where ext4 has no journal, new
+    /// files are made the slower the more were removed in the last minute.
+    fn discard(&self, path: &Path) -> Result<(), String> {
+        if !path.exists() {
+            return Ok(());
+        }
+        let old = self.folder.join("old");
+        fs::create_dir_all(&old).map_err(|error| error.to_string())?;
+        let number = self.discarded.fetch_add(1, Ordering::Relaxed);
+        fs::rename(path, old.join(number.to_string())).map_err(|error| error.to_string())
     }
 
     /// All sizes of a workload.
@@ -33,13 +50,13 @@ impl Bench {
         let mut level = None;
         for size in workload.sizes(divide) {
             let context = self.folder.join(workload.name);
-            let _ = fs::remove_dir_all(&context);
+            self.discard(&context)?;
             trees::make(&context, workload.kind, size).map_err(|error| error.to_string())?;
             let mut round =
                 Round { bench: self, workload, size, context, level, costs: Vec::new() };
             let done = round.all(divide);
             level = round.level;
-            fs::remove_dir_all(&round.context).map_err(|error| error.to_string())?;
+            self.discard(&round.context)?;
             done?;
             cells.extend(round.cells());
         }
@@ -85,7 +102,8 @@ impl Round<'_> {
                 self.curl()?;
             }
         }
-        for name in ["store", "strake.tar", "buildah.tar", "raw.tar", "compressed", "blob"] {
+        self.new_store()?;
+        for name in ["strake.tar", "buildah.tar", "raw.tar", "compressed", "blob"] {
             let path = self.bench.folder.join(name);
             let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
         }
@@ -116,12 +134,12 @@ impl Round<'_> {
         self.bench.meter.run(&[&base[..], words].concat(), &[])
     }
 
-    fn new_store(&self) {
-        let _ = fs::remove_dir_all(self.bench.folder.join("store"));
+    fn new_store(&self) -> Result<(), String> {
+        self.bench.discard(&self.bench.folder.join("store"))
     }
 
     fn strake(&mut self) -> Result<(), String> {
-        self.new_store();
+        self.new_store()?;
         let (context, out) = (self.context(), self.bench.path("strake.tar"));
         let _ = fs::remove_file(&out);
         let (image, dest) = (self.image("app:1"), format!("type=oci,dest={out}"));
@@ -147,10 +165,10 @@ impl Round<'_> {
 
     /// A base in the registry, and a Dockerfile upon it.
     fn prepare_base(&self) -> Result<PathBuf, String> {
-        self.new_store();
+        self.new_store()?;
         self.bench.registry.clear()?;
         self.strake_build(&["--push", "-t", &self.image("base:1"), &self.context()])?;
-        self.new_store();
+        self.new_store()?;
         let above = self.context.join("above");
         fs::create_dir_all(&above).map_err(|error| error.to_string())?;
         let text =
@@ -170,7 +188,7 @@ impl Round<'_> {
     }
 
     fn strake_push(&mut self) -> Result<(), String> {
-        self.new_store();
+        self.new_store()?;
         let (context, image) = (self.context(), self.image("pushed:1"));
         self.strake_build(&["-t", "pushed:1", &context])?;
         self.bench.registry.clear()?;
