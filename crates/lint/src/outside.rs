@@ -59,6 +59,8 @@ pub struct Outside {
     pub seconds: BTreeMap<String, f64>,
     /// Variables that the base images bring.
     pub base_env: std::collections::BTreeSet<String>,
+    /// Names of other contexts that the file is built with.
+    pub named: std::collections::BTreeSet<String>,
     /// By image: the platform that is wanted, and the one it has.
     pub platforms: BTreeMap<String, (String, String)>,
     /// Files that build this one in CI: path and text.

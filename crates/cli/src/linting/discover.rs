@@ -1,9 +1,9 @@
 //! Which files are linted: Dockerfiles by name, and those that compose and bake files name.
 
 use super::args::LintArgs;
-use super::{bake, compose};
-use crate::failure::Failure;
-use std::collections::BTreeMap;
+use super::{bake, compose, compose::Named};
+use crate::{failure::Failure, say};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A file to lint.
@@ -17,13 +17,38 @@ pub(crate) struct Target {
     pub(crate) text: Option<String>,
     /// The context that somebody says it has.
     pub(crate) context: Option<PathBuf>,
+    /// Names of other contexts that it is built with.
+    pub(crate) contexts: BTreeSet<String>,
 }
 
 impl Target {
     /// A file.
     pub(crate) fn file(path: &Path, context: Option<PathBuf>) -> Target {
         let shown = path.strip_prefix(".").unwrap_or(path).display().to_string();
-        Target { path: path.to_owned(), name: shown, text: None, context }
+        Target {
+            path: path.to_owned(),
+            name: shown,
+            text: None,
+            context,
+            contexts: BTreeSet::new(),
+        }
+    }
+
+    /// A file that a compose or bake file names.
+    pub(super) fn of(path: &Path, context: PathBuf, contexts: BTreeSet<String>) -> Target {
+        let context = if context.as_os_str().is_empty() { ".".into() } else { context };
+        Target { contexts, ..Target::file(path, Some(context)) }
+    }
+
+    /// A text within a compose or bake file.
+    pub(super) fn inline(
+        path: &Path,
+        name: String,
+        text: String,
+        context: PathBuf,
+        contexts: BTreeSet<String>,
+    ) -> Target {
+        Target { name, text: Some(text), ..Target::of(path, context, contexts) }
     }
 }
 
@@ -43,6 +68,7 @@ pub(super) fn find(args: &LintArgs) -> Result<Vec<Target>, Failure> {
                 name: args.stdin_name.clone(),
                 text: Some(super::stdin()?),
                 context: args.context.clone(),
+                contexts: BTreeSet::new(),
             });
         } else if path.is_dir() {
             walk(path, &mut found, &mut texts)?;
@@ -101,25 +127,28 @@ fn walk(
     Ok(())
 }
 
-fn add(named: Vec<Target>, found: &mut BTreeMap<PathBuf, Target>, texts: &mut Vec<Target>) {
-    for target in named {
+fn add(named: Named, found: &mut BTreeMap<PathBuf, Target>, texts: &mut Vec<Target>) {
+    named.notes.iter().for_each(|it| say::note(it));
+    for target in named.targets {
         if target.text.is_some() {
             texts.push(target);
         } else if target.path.is_file() {
             found.insert(target.path.clone(), target);
+        } else {
+            say::note(&format!("{}: a build names it, and it is not there", target.name));
         }
     }
 }
 
 /// The Dockerfiles that a compose or bake file names; nothing where it is neither.
-fn by_build_file(path: &Path) -> Result<Option<Vec<Target>>, Failure> {
+fn by_build_file(path: &Path) -> Result<Option<Named>, Failure> {
     let name = path.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
     let stem = ["docker-compose", "compose", "docker-bake"].iter().find(|it| name.starts_with(*it));
     let Some(stem) = stem else { return Ok(None) };
     let read = || fs_err::read_to_string(path).map_err(Failure::usage);
     let kind = path.extension().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(match (*stem, kind.as_str()) {
-        ("docker-bake", "hcl" | "json") => Some(bake::targets(path, &read()?)),
+        ("docker-bake", "hcl" | "json") => Some(bake::targets(path, &read()?)?),
         (_, "yml" | "yaml") => Some(compose::targets(path, &read()?)?),
         _ => None,
     })

@@ -61,6 +61,7 @@ impl Evidence {
     /// What is known beside one file.
     pub(crate) fn of(&self, target: &Target, source: &Source) -> Result<Outside, Failure> {
         let mut outside = Outside { builder: self.builder, ..Outside::default() };
+        outside.named = target.contexts.clone();
         if self.off {
             return Ok(outside);
         }

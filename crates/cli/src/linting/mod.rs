@@ -8,6 +8,7 @@ pub(crate) mod context;
 mod difference;
 mod discover;
 pub(crate) mod evidence;
+mod hcl;
 mod history;
 pub(crate) mod lsp;
 pub(crate) mod settings;

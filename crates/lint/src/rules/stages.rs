@@ -186,6 +186,7 @@ fn undefined_from(facts: &Facts<'_>, out: &mut Sink<'_>) {
                 || from.text.parse::<usize>().is_ok_and(|it| it == stage)
         };
         let known = step.stage.is_some_and(is_stage)
+            || facts.outside.named.contains(&from.text)
             || from.text.contains([':', '@', '$']);
         if !known {
             let message = format!("there is no stage `{}` above, and no tag says it is an image", from.text);

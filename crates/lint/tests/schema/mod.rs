@@ -46,7 +46,6 @@ impl Check<'_> {
 
     fn one(&mut self, keyword: &str, wanted: &Value, schema: &Value, value: &Value, at: &str) {
         let mut wrong = |why: String| self.found.push(format!("{at}: {why}"));
-        let number = |it: &Value| it.as_f64();
         match keyword {
             "$schema" | "$id" | "title" | "description" | "default" | "definitions" => {}
             "type" => {
@@ -67,39 +66,11 @@ impl Check<'_> {
                     }
                 }
             }
-            "minimum" if number(value).is_some_and(|it| it < wanted.as_f64().unwrap()) => {
-                wrong(format!("{value} is below {wanted}"));
-            }
-            "maximum" if number(value).is_some_and(|it| it > wanted.as_f64().unwrap()) => {
-                wrong(format!("{value} is above {wanted}"));
-            }
-            "minItems" => {
-                let count = value.as_array().map_or(usize::MAX, Vec::len);
-                if (count as u64) < wanted.as_u64().unwrap() {
-                    wrong(format!("fewer than {wanted} items"));
+            "minimum" | "maximum" | "minItems" | "uniqueItems" | "format" => {
+                if let Some(why) = bound(keyword, wanted, value) {
+                    wrong(why);
                 }
             }
-            "uniqueItems" => {
-                let items = value.as_array().map_or(&[][..], |it| it);
-                let twice = items.iter().enumerate().any(|(at, it)| items[..at].contains(it));
-                if wanted == true && twice {
-                    wrong("an item twice".to_owned());
-                }
-            }
-            "format" => {
-                let text = value.as_str().unwrap_or_default();
-                let plain =
-                    text.bytes().all(|it| it.is_ascii_graphic() && !b"<>\"{}|\\^`".contains(&it));
-                let fits = match wanted.as_str().unwrap() {
-                    "uri" => plain && text.contains(':'),
-                    "uri-reference" => plain,
-                    other => panic!("{at}: nobody checks the format {other}"),
-                };
-                if !fits {
-                    wrong(format!("{value} is no {wanted}"));
-                }
-            }
-            "minimum" | "maximum" => {}
             "properties" | "additionalProperties" => {
                 self.object(keyword, wanted, schema, value, at)
             }
@@ -153,5 +124,38 @@ fn is(kind: &str, value: &Value) -> bool {
         "integer" => value.is_i64() || value.is_u64(),
         "number" => value.is_number(),
         other => panic!("nobody checks the type {other}"),
+    }
+}
+
+/// Why a value is out of bounds.
+fn bound(keyword: &str, wanted: &Value, value: &Value) -> Option<String> {
+    let number = |it: &Value| it.as_f64();
+    let items = value.as_array().map(Vec::as_slice);
+    match keyword {
+        "minimum" => {
+            (number(value)? < number(wanted)?).then(|| format!("{value} is below {wanted}"))
+        }
+        "maximum" => {
+            (number(value)? > number(wanted)?).then(|| format!("{value} is above {wanted}"))
+        }
+        "minItems" => {
+            ((items?.len() as u64) < wanted.as_u64()?).then(|| format!("fewer than {wanted} items"))
+        }
+        "uniqueItems" => {
+            let items = items?;
+            let twice = items.iter().enumerate().any(|(at, it)| items[..at].contains(it));
+            (wanted == true && twice).then(|| "an item twice".to_owned())
+        }
+        _ => {
+            let text = value.as_str()?;
+            let odd = b"<>\"{}|\\^`";
+            let plain = text.bytes().all(|it| it.is_ascii_graphic() && !odd.contains(&it));
+            let fits = match wanted.as_str()? {
+                "uri" => plain && text.contains(':'),
+                "uri-reference" => plain,
+                other => panic!("nobody checks the format {other}"),
+            };
+            (!fits).then(|| format!("{value} is no {wanted}"))
+        }
     }
 }
