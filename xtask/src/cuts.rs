@@ -4,6 +4,9 @@
 //! `cargo xtask cuts` has 1 GB and 20 cuts, `--small` a tenth of it and 5. Twice: where chunks stay (Debian's
 //! registry behind a front that takes chunks whole and knows how far an upload is), and at Debian's registry
 //! itself, which forgets an upload whose chunk breaks.
+//!
+//! skopeo reads what came of it; so does Docker where `--client PROGRAM` gives its client. Docker takes no more
+//! than 125 layers: it is given the same layers as images of at most 100.
 
 use crate::{
     noise,
@@ -30,13 +33,24 @@ struct Scale {
     small: usize,
     layers: u64,
     cuts: u64,
+    /// Docker's.
+    client: Option<PathBuf>,
 }
 
+/// How many layers are in one image for Docker.
+const DOCKERS: u64 = 100;
+
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
-    let scale = match words {
-        [] => Scale { large: 800 << 20, small: 1 << 20, layers: 200, cuts: 20 },
-        ["--small"] => Scale { large: 80 << 20, small: 1 << 20, layers: 20, cuts: 5 },
-        _ => return Err("usage: cargo xtask cuts [--small]".to_owned()),
+    let (small, client) = match words {
+        [] => (false, None),
+        ["--small"] => (true, None),
+        ["--client", client] => (false, Some(PathBuf::from(client))),
+        ["--small", "--client", client] => (true, Some(PathBuf::from(client))),
+        _ => return Err("usage: cargo xtask cuts [--small] [--client PROGRAM]".to_owned()),
+    };
+    let scale = match small {
+        false => Scale { large: 800 << 20, small: 1 << 20, layers: 200, cuts: 20, client },
+        true => Scale { large: 80 << 20, small: 1 << 20, layers: 20, cuts: 5, client },
     };
     install(&[("docker-registry", "docker-registry"), ("skopeo", "skopeo")])?;
     let strake = strake_for_tests()?;
@@ -53,9 +67,12 @@ fn both(scale: &Scale, folder: &Path, strake: &Path) -> Result<(), String> {
     for chunks_stay in [true, false] {
         table.push(cut(scale, folder, strake, chunks_stay)?);
     }
-    say(
-        "\n| registry | image | cuts | sent | blobs that were sent after they had arrived |\n|---|---|---|---|---|",
-    );
+    let docker = if scale.client.is_some() { (" Docker |", "---|") } else { ("", "") };
+    say(&format!(
+        "\n| registry | image | cuts | sent | blobs that were sent after they had arrived |{}\n\
+         |---|---|---|---|---|{}",
+        docker.0, docker.1
+    ));
     table.iter().for_each(|it| say(it));
     Ok(())
 }
@@ -65,22 +82,32 @@ fn image(scale: &Scale, folder: &Path, strake: &Path) -> Result<(), String> {
     let text = |it: std::io::Error| it.to_string();
     let context = folder.join("context");
     fs::create_dir_all(&context).map_err(text)?;
-    let mut dockerfile = "FROM scratch\n".to_owned();
     for layer in 0..=scale.layers {
         let size = if layer == 0 { scale.large } else { scale.small };
         fs::write(context.join(layer.to_string()), noise::bytes(layer, size)).map_err(text)?;
-        dockerfile += &format!("COPY {layer} /{layer}\n");
     }
-    fs::write(context.join("Dockerfile"), dockerfile).map_err(text)?;
     let layout = folder.join("layout").display().to_string();
     let out = format!("type=oci,tar=false,dest={layout},compression=uncompressed");
-    let status = command(strake, folder)
-        .args(["build", "-q", "-o", &out, &context.display().to_string()])
-        .status();
-    if !status.map_err(text)?.success() {
-        return Err("the image was not built".to_owned());
+    build(folder, strake, 0..=scale.layers, &["-o", &out])
+}
+
+/// Builds an image of these layers.
+fn build(
+    folder: &Path,
+    strake: &Path,
+    layers: impl Iterator<Item = u64>,
+    args: &[&str],
+) -> Result<(), String> {
+    let text = |it: std::io::Error| it.to_string();
+    let context = folder.join("context");
+    let lines = layers.map(|it| format!("COPY {it} /{it}\n")).collect::<String>();
+    fs::write(context.join("Dockerfile"), format!("FROM scratch\n{lines}")).map_err(text)?;
+    let mut build = command(strake, folder);
+    build.args(["build", "-q"]).args(args).arg(&context);
+    match build.status().map_err(text)?.success() {
+        true => Ok(()),
+        false => Err("the image was not built".to_owned()),
     }
-    fs::remove_dir_all(context).map_err(text)
 }
 
 fn command(strake: &Path, folder: &Path) -> Command {
@@ -130,7 +157,45 @@ fn cut(scale: &Scale, folder: &Path, strake: &Path, stay: bool) -> Result<String
     let copy = format!("dir:{}", place.join("copy").display());
     output("skopeo", &["copy", "-q", "--src-tls-verify=false", &direct, &copy])?;
     fs::remove_dir_all(place.join("copy")).map_err(text)?;
-    judged(scale, &proxy, image, stay)
+    let line = judged(scale, &proxy, image, stay)?;
+    match &scale.client {
+        None => Ok(line),
+        Some(client) => {
+            docker(scale, folder, strake, client, &proxy).map(|it| format!("{line} {it} |"))
+        }
+    }
+}
+
+/// Pushes the layers as images that Docker takes, and pulls them with it: no layer is sent once more.
+fn docker(
+    scale: &Scale,
+    folder: &Path,
+    strake: &Path,
+    client: &Path,
+    proxy: &Proxy,
+) -> Result<String, String> {
+    let client = client.display().to_string();
+    let (before, mut pulled) = (proxy.total(), 0);
+    for first in (1..=scale.layers).step_by(usize::try_from(DOCKERS).unwrap_or(1)) {
+        let last = (first + DOCKERS - 1).min(scale.layers);
+        let name = proxy.name(&format!("cut/app:docker-{first}"));
+        let layers = std::iter::once(0).chain(first..=last);
+        let out = format!("type=image,push=true,name={name},compression=uncompressed");
+        build(folder, strake, layers, &["-o", &out])?;
+        output(&client, &["pull", "-q", &name])?;
+        let count = ["image", "inspect", "-f", "{{len .RootFS.Layers}}", &name];
+        let count = output(&client, &count)?.trim().parse::<u64>().unwrap_or_default();
+        output(&client, &["image", "rm", &name])?;
+        if count != last - first + 2 {
+            return Err(format!("docker has {count} layers of {name}"));
+        }
+        pulled += count;
+    }
+    let more = proxy.total() - before;
+    if more > 4 << 20 {
+        return Err(format!("{more} bytes were sent again for docker"));
+    }
+    Ok(format!("docker pulled {pulled} layers"))
 }
 
 fn judged(scale: &Scale, proxy: &Proxy, image: u64, stay: bool) -> Result<String, String> {

@@ -20,6 +20,7 @@ mod packages;
 #[expect(dead_code, reason = "the tests of two crates use the rest")]
 mod proxy;
 mod registry;
+mod scratch;
 mod seeds;
 mod shell;
 mod test;
@@ -28,7 +29,7 @@ mod tidy;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask demo|test|bench|counts|seeds|differential|faults|ladder|ecr|cuts|lint-corpus|lint-projects";
+const USAGE: &str = "usage: cargo xtask demo|test|bench|counts|seeds|differential|faults|ladder|ecr|cuts|scratch|lint-corpus|lint-projects";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         ["differential", options @ ..] => differential::run(options),
         ["cuts", options @ ..] => cuts::run(options),
         ["ecr"] => ecr::run(),
+        ["scratch", options @ ..] => scratch::run(options),
         ["ladder", options @ ..] => ladder::run(options),
         ["faults"] => faults::run(),
         ["lint-corpus", options @ ..] => lint_corpus::run(options),
