@@ -2,9 +2,10 @@
 
 use crate::{
     Credentials, Error,
+    cause::cause,
     challenge::{self, Challenge, Scopes},
     client::Inner,
-    transport::{Response, cause},
+    transport::Response,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use reqwest::{

@@ -1,5 +1,6 @@
 //! What can go wrong between here and a registry, with the data to act on.
 
+use crate::cause::{NO_ADDRESS, NO_TLS};
 use std::{io, path::PathBuf, time::Duration};
 use strake_oci::{Digest, Platform};
 
@@ -301,16 +302,11 @@ impl Error {
                 "this account may not do that: check the repository's name and its permissions"
                     .to_owned()
             }
-            Error::Unreachable { registry, cause, .. } if cause.contains("InvalidContentType") => {
-                format!("{registry} does not speak TLS: allow plain HTTP for it")
+            Error::Unreachable { registry, cause, .. } => unreachable(registry, cause),
+            Error::Stalled { .. } => {
+                "check the network and the proxy settings, or try again later".to_owned()
             }
-            Error::Unreachable { .. } | Error::Stalled { .. } => {
-                "check the host name, the network and the proxy settings".to_owned()
-            }
-            Error::Certificate { .. } => {
-                "add the registry's certificate authority, or mark the registry as insecure"
-                    .to_owned()
-            }
+            Error::Certificate { registry, cause } => distrusted(registry, cause),
             Error::PlatformMissing { available, .. } if !available.is_empty() => {
                 format!("choose one of them with --platform={}", available[0])
             }
@@ -333,6 +329,11 @@ impl Error {
             Error::UnexpectedStatus { status: 429, .. } => {
                 "the registry limits requests: wait, or sign in for a higher limit".to_owned()
             }
+            Error::UnexpectedStatus { status: 400, code: None, request, registry, .. }
+                if request.contains(" http://") =>
+            {
+                format!("{registry} may want TLS: leave out `--plain-http {registry}`")
+            }
             Error::UnexpectedStatus { status: 413, .. } => {
                 "a proxy before the registry limits the size of uploads".to_owned()
             }
@@ -342,6 +343,33 @@ impl Error {
             _ => return None,
         })
     }
+}
+
+fn unreachable(registry: &str, cause: &str) -> String {
+    if cause == NO_TLS {
+        return format!("if that is right, allow it with `--plain-http {registry}`");
+    }
+    if cause.starts_with(NO_ADDRESS) {
+        return "check the host name, and the name servers in /etc/resolv.conf".to_owned();
+    }
+    if cause.contains("Connection refused") {
+        return "nothing listens there: check host and port, and whether the registry runs"
+            .to_owned();
+    }
+    "check the host name, the network and the proxy settings".to_owned()
+}
+
+fn distrusted(registry: &str, cause: &str) -> String {
+    if cause.ends_with("clock") {
+        return format!("check this machine's clock, then renew the certificate of {registry}");
+    }
+    if cause.starts_with("not valid for name") {
+        return format!("call {registry} by a name that its certificate has");
+    }
+    format!(
+        "give its authority's certificate with `--registry-ca {registry}=FILE`, or trust it unchecked \
+         with `--insecure-registry {registry}`"
+    )
 }
 
 fn sign_in(registry: &str, again: bool) -> String {

@@ -1,10 +1,6 @@
 //! Request bodies that stream: a plain thread reads, a short channel hands over, the network pulls.
 
-use crate::{
-    Error,
-    client::Patience,
-    transport::{cause, stalled},
-};
+use crate::{Error, cause::cause, client::Patience, transport::stalled};
 use bytes::Bytes;
 use reqwest::{Body, RequestBuilder, header::CONTENT_LENGTH};
 use std::{

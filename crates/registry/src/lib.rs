@@ -8,6 +8,7 @@
 //! Invariant: async stays inside; the API blocks.
 
 mod auth;
+mod cause;
 mod challenge;
 mod chunks;
 mod client;

@@ -42,6 +42,9 @@ impl Client {
     }
 
     /// The digest of what `reference` names, or `None` when the registry has no such manifest.
+    ///
+    /// The registry itself is asked, and no mirror: the answer is about what a push would find. Whoever
+    /// wants to read an image resolves it.
     pub fn head_manifest(&self, reference: &Reference) -> Result<Option<Digest>, Error> {
         let inner = self.inner()?;
         inner.block_on(inner.head_manifest(reference))

@@ -3,6 +3,7 @@
 use crate::{
     Error,
     auth::{Login, Place},
+    cause::cause,
     challenge::Scopes,
     client::{Host, Inner, is_loopback},
     feed::Feed,
@@ -220,48 +221,6 @@ pub(crate) fn bad_location(call: &Call<'_>, why: &'static str) -> Error {
 
 pub(crate) fn stalled(registry: &str, waited: Duration) -> Error {
     Error::Stalled { registry: registry.to_owned(), waited }
-}
-
-/// What reqwest ran into, without the URL and its query.
-pub(crate) fn cause(registry: &str, error: reqwest::Error) -> Error {
-    let error = error.without_url();
-    let connecting = error.is_connect();
-    let registry = registry.to_owned();
-    let mut texts: Vec<String> = Vec::new();
-    let mut next: Option<&dyn std::error::Error> = Some(&error);
-    while let Some(link) = next {
-        if let Some(rustls::Error::InvalidCertificate(why)) = tls_error(link) {
-            return Error::Certificate { registry, cause: distrust(why) };
-        }
-        let text = link.to_string();
-        // Wrappers repeat what they wrap; their own words say nothing to a person.
-        if texts.last().is_some_and(|last| last.contains(&text)) {
-            texts.pop();
-        }
-        texts.push(text);
-        next = link.source();
-    }
-    let telling =
-        |it: &&String| !it.starts_with("error sending request") && !it.starts_with("client error");
-    let told: Vec<&str> = texts.iter().filter(telling).map(String::as_str).collect();
-    let told = if told.is_empty() { texts.join(": ") } else { told.join(": ") };
-    Error::Unreachable { registry, cause: told, connecting }
-}
-
-/// What is wrong with a certificate, for people.
-fn distrust(why: &rustls::CertificateError) -> String {
-    let text = why.to_string();
-    if text.contains("CaUsedAsEndEntity") {
-        return "it is an authority's own, and not one that an authority made for the server"
-            .into();
-    }
-    text.replace("UnknownIssuer", "its issuer is not known")
-}
-
-/// The TLS error in an IO error, which may lie in another IO error and is no `source` of either.
-fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    inner.and_then(|it| tls_error(it)).or_else(|| error.downcast_ref())
 }
 
 /// An answer, and what is needed to tell what is wrong with it.

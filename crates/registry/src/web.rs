@@ -1,6 +1,6 @@
 //! Connections to servers that are no registries, with the same TLS, proxies and words for failures.
 
-use crate::{Error, Proxies, client, tls, transport::cause};
+use crate::{Error, Proxies, cause::cause, client, tls};
 use reqwest::{Url, redirect};
 use std::time::Duration;
 

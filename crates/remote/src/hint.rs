@@ -62,7 +62,7 @@ const AUTHORITY: &str = "name a bundle with the authority that made it in SSL_CE
 fn certificate(why: &str) -> &'static str {
     if why.contains("not valid for name") {
         "write the name that the certificate is for"
-    } else if why.contains("expired") {
+    } else if why.ends_with("clock") {
         "is the clock of this machine right? if it is, the server needs a new certificate"
     } else {
         AUTHORITY

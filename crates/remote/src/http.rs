@@ -288,7 +288,7 @@ fn failure(url: &Url, error: reqwest::Error) -> RemoteError {
             RemoteError::Certificate { url: shown, why: cause }
         }
         strake_registry::Error::Unreachable { registry: _, cause, connecting } => {
-            match cause.contains("InvalidContentType") {
+            match cause.contains("does not speak TLS") {
                 true => RemoteError::NoTls { url: shown },
                 false => RemoteError::Unreachable { url: shown, why: cause, connecting },
             }

@@ -11,12 +11,30 @@ use std::{
 };
 
 /// Variables, and the key that a call must be signed with; an empty one is any that is not another's.
-type Source<'a> = (&'a str, Vec<(&'a str, String)>, &'a str);
+type Source = (&'static str, Vec<(&'static str, String)>, &'static str);
+
+/// Where `aws sso login` leaves the token of the session `corp`: its name is the SHA-1 of that.
+const SESSION: &str = "home/.aws/sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json";
 
 pub(super) fn run(bench: &mut Bench, moto: u16) -> Result<(), String> {
     let metadata = Metadata::start()?;
-    let sts = format!("http://127.0.0.1:{moto}");
     files(bench)?;
+    for (name, env, key) in &sources(bench, moto, metadata.port) {
+        let env: Vec<(&str, &str)> = env.iter().map(|it| (it.0, it.1.as_str())).collect();
+        let image = format!("{HOST}/team/app:1");
+        let ended = bench.at_ecr_with("inspect", &["--remote", "--raw", &image], &env);
+        let calls = bench.control.calls("GetAuthorizationToken");
+        let signed = calls.last().map(|it| it.key.clone()).unwrap_or_default();
+        let right = if key.is_empty() { signed.starts_with("ASIA") } else { signed == *key };
+        let shown = if ended.ok { format!("signed by {signed}") } else { ended.text.clone() };
+        bench.check(&format!("credentials: {name}"), ended.ok && right, &shown)?;
+    }
+    let plain = metadata.plain.lock().unwrap_or_else(PoisonError::into_inner);
+    bench.check("the machine's role is asked with a session only", *plain == 0, "IMDSv2")
+}
+
+fn sources(bench: &Bench, moto: u16, metadata: u16) -> Vec<Source> {
+    let sts = format!("http://127.0.0.1:{moto}");
     let file = |name: &str| bench.path(name).display().to_string();
     let config = || {
         vec![
@@ -30,9 +48,9 @@ pub(super) fn run(bench: &mut Bench, moto: u16) -> Result<(), String> {
         all.extend(more.iter().map(|it| (it.0, it.1.to_owned())));
         all
     };
-    let local = |path: &str| format!("http://127.0.0.1:{}{path}", metadata.port);
+    let local = |path: &str| format!("http://127.0.0.1:{}{path}", metadata);
     let role = "arn:aws:iam::123456789012:role/ci";
-    let sources: Vec<Source<'_>> = vec![
+    vec![
         ("profile", with(&[("AWS_PROFILE", "plain")]), "AKIAPROFILE"),
         ("profile that assumes a role", with(&[("AWS_PROFILE", "assumed")]), ""),
         ("profile with a process", with(&[("AWS_PROFILE", "process")]), "AKIAPROCESS"),
@@ -45,6 +63,15 @@ pub(super) fn run(bench: &mut Bench, moto: u16) -> Result<(), String> {
                 ("AWS_ENDPOINT_URL_STS", sts.clone()),
             ],
             "",
+        ),
+        (
+            "SSO",
+            with(&[
+                ("AWS_PROFILE", "sso"),
+                ("AWS_ENDPOINT_URL_SSO", local("").as_str()),
+                ("HOME", file("home").as_str()),
+            ]),
+            "AKIASSO",
         ),
         (
             "ECS container",
@@ -60,23 +87,13 @@ pub(super) fn run(bench: &mut Bench, moto: u16) -> Result<(), String> {
             "AKIAPODIDENTITY",
         ),
         ("IMDSv2", vec![("AWS_EC2_METADATA_SERVICE_ENDPOINT", local(""))], "AKIAMACHINE"),
-    ];
-    for (name, env, key) in &sources {
-        let env: Vec<(&str, &str)> = env.iter().map(|it| (it.0, it.1.as_str())).collect();
-        let image = format!("{HOST}/team/app:1");
-        let ended = bench.at_ecr_with("inspect", &["--remote", "--raw", &image], &env);
-        let calls = bench.control.calls("GetAuthorizationToken");
-        let signed = calls.last().map(|it| it.key.clone()).unwrap_or_default();
-        let right = if key.is_empty() { signed.starts_with("ASIA") } else { signed == *key };
-        let shown = if ended.ok { format!("signed by {signed}") } else { ended.text.clone() };
-        bench.check(&format!("credentials: {name}"), ended.ok && right, &shown)?;
-    }
-    let plain = metadata.plain.lock().unwrap_or_else(PoisonError::into_inner);
-    bench.check("the machine's role is asked with a session only", *plain == 0, "IMDSv2")
+    ]
 }
 
 fn files(bench: &Bench) -> Result<(), String> {
     let process = bench.path("process.sh");
+    let cache = bench.path("home/.aws/sso/cache");
+    fs::create_dir_all(cache).map_err(|it| it.to_string())?;
     let answer = r#"{"Version":1,"AccessKeyId":"AKIAPROCESS","SecretAccessKey":"x"}"#;
     for (name, text) in [
         (
@@ -84,7 +101,10 @@ fn files(bench: &Bench) -> Result<(), String> {
             format!(
                 "[profile assumed]\nrole_arn = arn:aws:iam::123456789012:role/ci\n\
                  source_profile = plain\nregion = us-east-1\n\n[profile process]\n\
-                 credential_process = /bin/sh {}\n",
+                 credential_process = /bin/sh {}\n\n[profile sso]\nsso_session = corp\n\
+                 sso_account_id = 123456789012\nsso_role_name = ci\nregion = us-east-1\n\n\
+                 [sso-session corp]\nsso_region = us-east-1\n\
+                 sso_start_url = https://corp.awsapps.example/start\n",
                 process.display()
             ),
         ),
@@ -94,6 +114,7 @@ fn files(bench: &Bench) -> Result<(), String> {
         ),
         ("web-token", "a.web.token".to_owned()),
         ("process.sh", format!("echo '{answer}'\n")),
+        (SESSION, r#"{"accessToken":"sso-token","expiresAt":"2099-01-01T00:00:00Z"}"#.to_owned()),
     ] {
         fs::write(bench.path(name), text).map_err(|it| it.to_string())?;
     }
@@ -145,6 +166,15 @@ fn serve(near: TcpStream, plain: &Mutex<usize>) {
                 }
             }
             ("GET", "/ecs") => (200, keys("AKIACONTAINER")),
+            ("GET", path)
+                if path.starts_with("/federation/credentials?")
+                    && path.contains("role_name=ci")
+                    && path.contains("account_id=123456789012")
+                    && request.header("x-amz-sso_bearer_token") == "sso-token" =>
+            {
+                let keys = r#"{"accessKeyId":"AKIASSO","secretAccessKey":"x","sessionToken":"t","expiration":4070908800000}"#;
+                (200, format!(r#"{{"roleCredentials":{keys}}}"#))
+            }
             ("GET", "/eks") if request.header("authorization") == "a.web.token" => {
                 (200, keys("AKIAPODIDENTITY"))
             }

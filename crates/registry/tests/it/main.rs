@@ -9,6 +9,7 @@ mod fake;
 mod faults;
 mod layouts;
 mod login;
+mod messages;
 mod places;
 #[expect(dead_code, reason = "shared with xtask and other tests")]
 #[path = "../../../../xtask/src/proxy.rs"]
