@@ -26,8 +26,8 @@ pub use outside::{Builder, Commit, ContextFacts, ContextFile, History, IgnoreFil
 pub use rule::{Finding, Fix, FixKind, Group, Level, Rule, Safety, Sink, edit};
 pub use rules::suggested_ignores;
 pub use settings::{
-    LabelKind, Settings, SettingsError, Shellcheck, is_shellcheck, read_hadolint, read_project,
-    rules_of,
+    LabelKind, Settings, SettingsError, Shellcheck, is_shellcheck, near_rule, read_hadolint,
+    read_project, rules_of,
 };
 pub use shellcheck::{Remark, ShellScript, scripts};
 

@@ -135,11 +135,25 @@ pub enum SettingsError {
         wanted: &'static str,
     },
     /// A rule that nobody knows.
-    #[error("there is no rule `{name}`")]
+    #[error("there is no rule `{name}`{}", did_you_mean(.near.as_deref()))]
     UnknownRule {
         /// As written.
         name: String,
+        /// A rule or alias of nearly this name.
+        near: Option<&'static str>,
     },
+}
+
+fn did_you_mean(near: Option<&str>) -> String {
+    near.map_or(String::new(), |it| format!("; did you mean `{it}`?"))
+}
+
+/// The rule or alias whose name is nearest to one that nobody knows, if it is near at all.
+pub fn near_rule(name: &str) -> Option<&'static str> {
+    let lower = name.to_ascii_lowercase();
+    let far = |it: &str| rules::distance(&it.to_ascii_lowercase(), &lower);
+    let names = rules::ALL.iter().flat_map(|it| it.aliases.iter().copied().chain([it.name]));
+    names.filter(|it| far(it) <= 1 + name.len() / 6).min_by_key(|it| far(it))
 }
 
 /// The rules that a name means: a rule, an alias, a group, `DL`, `buildkit`, `all`, or the beginning
@@ -215,7 +229,10 @@ impl Settings {
             for name in names {
                 let rules = rules_of(name);
                 if rules.is_empty() {
-                    return Err(SettingsError::UnknownRule { name: name.clone() });
+                    return Err(SettingsError::UnknownRule {
+                        name: name.clone(),
+                        near: near_rule(name),
+                    });
                 }
                 found.extend(rules.iter().map(|it| it.name));
             }
@@ -236,7 +253,10 @@ impl Settings {
         for (name, level) in &self.levels {
             let rules = rules_of(name);
             if rules.is_empty() {
-                return Err(SettingsError::UnknownRule { name: name.clone() });
+                return Err(SettingsError::UnknownRule {
+                    name: name.clone(),
+                    near: near_rule(name),
+                });
             }
             for (rule, old) in &mut active {
                 if rules.iter().any(|it| it.name == rule.name) {

@@ -17,7 +17,9 @@ pub(crate) fn list(args: &RulesArgs) -> Result<(), Failure> {
     if let Some(name) = rule {
         let found = strake_lint::rules_of(name);
         if found.is_empty() {
-            return Err(Failure::usage(format!("there is no rule `{name}`"))
+            let near = strake_lint::near_rule(name);
+            let near = near.map_or(String::new(), |it| format!("; did you mean `{it}`?"));
+            return Err(Failure::usage(format!("there is no rule `{name}`{near}"))
                 .hint("`strake rules` lists them all"));
         }
         let pages: Vec<&str> = found.iter().map(|it| it.doc.trim_end()).collect();

@@ -52,6 +52,7 @@ families! {
 }
 
 pub(crate) use packages::pip_install as pip_args;
+pub(crate) use variables::distance;
 
 /// Lines that an ignore file of this context should have.
 pub fn suggested_ignores(
