@@ -62,6 +62,8 @@ struct Case {
 
 struct Lab {
     registry: DebianRegistry,
+    /// Without a fault.
+    direct: Client,
     image: PushImage,
     layers: Vec<Vec<u8>>,
     _folder: tempfile::TempDir,
@@ -75,8 +77,9 @@ impl Lab {
         let registry = DebianRegistry::start();
         // What pulls read lies there without a fault.
         let name = reference(&registry.name("pulled:1"));
-        anonymous().push_image(&image, &[name], &|_| {}).unwrap();
-        Lab { registry, image, layers, _folder: folder }
+        let direct = anonymous();
+        direct.push_image(&image, &[name], &|_| {}).unwrap();
+        Lab { registry, direct, image, layers, _folder: folder }
     }
 
     fn client(&self, told: &Arc<AtomicUsize>, case: &Case, hosts: [String; 3]) -> Client {
@@ -167,7 +170,7 @@ impl Lab {
     fn is_tagged(&self, case: &Case, soon: bool) -> bool {
         let soon = soon && case.kind.is_some_and(|it| it.loose);
         for _ in 0..if soon { 200 } else { 1 } {
-            if anonymous().head_manifest(&self.pushed(case)).unwrap().is_some() {
+            if self.direct.head_manifest(&self.pushed(case)).unwrap().is_some() {
                 return true;
             }
             thread::sleep(Duration::from_millis(u64::from(soon) * 50));
@@ -209,7 +212,7 @@ impl Lab {
         assert!(!what.contains("hunter2") && !what.contains("Bearer"), "{what}");
         if case.verb.does.writes() {
             assert_eq!(run.outcome.is_ok(), run.tagged, "{what}");
-            assert!(!run.tagged || self.pull(&anonymous(), &self.pushed(case)).is_ok(), "{what}");
+            assert!(!run.tagged || self.pull(&self.direct, &self.pushed(case)).is_ok(), "{what}");
         }
     }
 }
