@@ -27,7 +27,7 @@ const WATCHED: &[&str] = &["/boot", "/etc", "/home", "/opt", "/srv", "/usr"];
 
 impl Lab {
     /// Starts everything; `strake` is the binary, else a debug build is made.
-    pub(super) fn start(strake: Option<&Path>) -> Result<Self, String> {
+    pub(super) fn start(strake: Option<&Path>, node: bool) -> Result<Self, String> {
         let strake = strake.map_or_else(strake_for_tests, |it| Ok(it.to_owned()))?;
         let work = PathBuf::from(format!("/var/tmp/strake-ladder-{}", std::process::id()));
         let out = work.join("out");
@@ -46,9 +46,11 @@ impl Lab {
             .unwrap_or_else(|| format!("unix://{}", work.join("docker/docker.sock").display()));
         // From here on its end cleans up.
         let lab = Self { work, out, bases, strake: copy, socket, own_engine };
-        if !lab.bases.join("debian").exists() || !lab.bases.join("node20").exists() {
+        let needed = ["debian", "node20"].into_iter().take(if node { 2 } else { 1 });
+        let missing: Vec<&str> = needed.filter(|it| !lab.bases.join(it).exists()).collect();
+        if !missing.is_empty() {
             let script = text(&root().join("testdata/bases/make.sh"));
-            output(&script, &[&text(&lab.bases), "debian", "node20"])?;
+            output(&script, &[&[text(&lab.bases).as_str()], &missing[..]].concat())?;
         }
         if lab.own_engine {
             let script = text(&root().join("testdata/lab/dockerd.sh"));

@@ -30,11 +30,13 @@ pub(super) fn row(cell: &Cell) -> String {
     format!("| {environment:25} | {workload:10} | {backend:10} | {seconds:7.1} | {result} |")
 }
 
-/// Writes the page.
+/// Writes the page. Rows of workloads that were not built this time stay.
 pub(super) fn write(lab: &Lab, cells: &[Cell]) -> Result<(), String> {
+    let path = root().join("crates/sandbox/LADDER.md");
+    let old = fs::read_to_string(&path).unwrap_or_default();
     let mut page = HEAD.to_owned();
-    let failed = "building on a string cannot fail";
-    writeln!(page, "\n{}\n\n## Not compared\n", table(cells)).expect(failed);
+    let failed = "writing to a string cannot fail";
+    writeln!(page, "\n{}\n\n## Not compared\n", merged(&old, cells)).expect(failed);
     page.push_str("Logs and caches with times in them, keys made from random numbers:\n\n");
     for workload in workloads(&[])? {
         let ignored = workload.ignored.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>();
@@ -47,5 +49,40 @@ pub(super) fn write(lab: &Lab, cells: &[Cell]) -> Result<(), String> {
         let told = lab.doctor(*place, false)?.replace(&lab.work.display().to_string(), "/work");
         writeln!(page, "\n### {name}\n\n```text\n{}\n```", told.trim_end()).expect(failed);
     }
-    fs::write(root().join("crates/sandbox/LADDER.md"), page).map_err(|error| error.to_string())
+    if let Some((_, speed)) = old.split_once(SPEED) {
+        writeln!(page, "\n{SPEED}{}", speed.trim_end()).expect(failed);
+    }
+    fs::write(path, page).map_err(|error| error.to_string())
 }
+
+/// The table of these cells, and of those in `old` whose workload is not among them.
+fn merged(old: &str, cells: &[Cell]) -> String {
+    let workload = |row: &str| row.split('|').nth(2).map(|it| it.trim().to_owned());
+    let new: Vec<String> = cells.iter().map(row).collect();
+    let built: Vec<_> = cells.iter().map(|it| it.workload.clone()).collect();
+    let kept =
+        old.lines().filter(|it| it.contains("| namespaces |") || it.contains("| emulated   |"));
+    let kept = kept.filter(|it| workload(it).is_some_and(|it| !built.contains(&it)));
+    let mut rows: Vec<String> = kept.map(str::to_owned).chain(new).collect();
+    // In the order of the workloads; the environments of each are in theirs.
+    rows.sort_by_key(|it| workload(it));
+    let table = table(&[]);
+    std::iter::once(table).chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+const SPEED: &str = "## Speed\n";
+
+/// Writes the table of what a sandbox costs.
+pub(super) fn write_speed(table: &str) -> Result<(), String> {
+    let path = root().join("crates/sandbox/LADDER.md");
+    let old = fs::read_to_string(&path).unwrap_or_default();
+    let page = old.split(SPEED).next().unwrap_or_default().trim_end();
+    let page = format!("{page}\n\n{SPEED}\n{SPEED_HEAD}\n{table}\n");
+    fs::write(path, page).map_err(|error| error.to_string())
+}
+
+const SPEED_HEAD: &str = "\
+Written by `cargo xtask ladder --speed`: a release build on a machine that did nothing else. The same programs
+over the same tree, best of three; `npm-ci` is offline and makes some 270 packages, `make-j2` compiles 200 small
+C files, `find` looks at all of /usr. The last column is what each RUN costs that does nothing.
+";

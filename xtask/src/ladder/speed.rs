@@ -6,6 +6,7 @@
 use super::{
     GRANTED, Place, USER,
     lab::{Lab, quiet, text},
+    page,
 };
 use crate::{
     packages::install,
@@ -51,7 +52,7 @@ type Times = BTreeMap<String, u64>;
 
 pub(super) fn run(strake: &Path) -> Result<(), String> {
     install(&[("dockerd", "docker.io"), ("newuidmap", "uidmap"), ("proot", "proot")])?;
-    let lab = Lab::start(Some(strake))?;
+    let lab = Lab::start(Some(strake), false)?;
     let tree = prepare(&lab)?;
     let mut rows = vec![("host, chroot".to_owned(), on_host(&tree)?, None)];
     let backends = [
@@ -69,7 +70,7 @@ pub(super) fn run(strake: &Path) -> Result<(), String> {
     }
     rows.push(("proot -0".to_owned(), under_proot(&tree)?, None));
     say(&table(&rows));
-    Ok(())
+    page::write_speed(&table(&rows))
 }
 
 /// Builds the base, as a layout and as a tree.
