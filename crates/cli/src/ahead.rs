@@ -1,6 +1,6 @@
 //! Layers on their way to the registry while later steps still run.
 
-use crate::{output::Output, publish, transfer::shown};
+use crate::{failure::chain, output::Output, publish, transfer::shown};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -22,6 +22,7 @@ pub(crate) struct Ahead<'a> {
     targets: Vec<Reference>,
     begun: Mutex<BTreeSet<Digest>>,
     stop: AtomicBool,
+    failed: Mutex<Option<String>>,
 }
 
 impl<'a> Ahead<'a> {
@@ -47,6 +48,7 @@ impl<'a> Ahead<'a> {
             targets: targets.into_values().cloned().collect(),
             begun: Mutex::default(),
             stop: AtomicBool::new(false),
+            failed: Mutex::default(),
         }
     }
 
@@ -82,9 +84,13 @@ impl<'a> Ahead<'a> {
             }
             let layer = PushLayer { descriptor: layer.descriptor.clone(), source: source.clone() };
             let sent = self.bench.client.push_ahead(&layer, target, &self.stop, &events);
-            if sent.is_err() {
+            if let Err(error) = sent {
                 // Where one fails, as without a login, others would too.
-                return self.stop();
+                if !self.stop.swap(true, Ordering::Relaxed) {
+                    let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                    *failed = Some(chain(&error));
+                }
+                return;
             }
         }
     }
@@ -97,8 +103,13 @@ impl<'a> Ahead<'a> {
     /// To be called when all has ended.
     pub(crate) fn finish(&self) {
         let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        if !begun.is_empty() {
-            (self.emit)(Event::Done { vertex: self.vertex });
+        if begun.is_empty() {
+            return;
         }
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.emit)(match failed.take() {
+            Some(error) => Event::Failed { vertex: self.vertex, error },
+            None => Event::Done { vertex: self.vertex },
+        });
     }
 }
