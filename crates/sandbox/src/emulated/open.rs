@@ -10,6 +10,7 @@ use super::calls::{Answered, Caller, Reply};
 use super::found::{Found, Meta, own_path, real_mode};
 use super::names::Place;
 use super::procfs;
+use crate::init::fsys::look_up;
 use crate::sys::memory;
 
 /// Flags and mode of a call.
@@ -65,16 +66,15 @@ pub(super) fn answer(caller: &Caller<'_>, dir: u64, path: u64, how: How) -> Answ
 /// openat2(2) with limits of its own: refused where the emulation would need to know more, and else
 /// checked by looking the path up below the directory itself.
 fn limited(caller: &Caller<'_>, dir: u64, path: &[u8], how: How) -> Answered {
-    use rustix::fs::{ResolveFlags, openat2};
+    use rustix::fs::ResolveFlags;
     let limits = ResolveFlags::from_bits_retain(how.limits);
     let nothing_made = !how.has(OFlags::CREATE);
     let directory = caller.opened(dir)?;
     let top = openat(HERE, &directory.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    let mut flags = OFlags::PATH | OFlags::CLOEXEC;
-    flags |= how.flags & (OFlags::NOFOLLOW | OFlags::DIRECTORY);
+    let flags = how.flags & (OFlags::NOFOLLOW | OFlags::DIRECTORY);
     let confined = limits | ResolveFlags::NO_MAGICLINKS;
     let inside = ResolveFlags::BENEATH | ResolveFlags::IN_ROOT;
-    match openat2(&top, path, flags, Mode::empty(), confined) {
+    match look_up(&top, path, flags, confined) {
         Ok(file) if limits.intersects(inside) => {
             existing(caller, caller.world.mounts.seen(file, &directory.mount)?, how)
         }

@@ -9,12 +9,13 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, readlinkat};
 use rustix::io::Errno;
 
 use super::found::{Found, own_path};
 use super::mounts::{Mount, Source};
 use super::{World, procfs};
+use crate::init::fsys::look_up;
 
 /// Symlinks followed at most, as the kernel does.
 const MAX_LINKS: u32 = 40;
@@ -135,17 +136,8 @@ fn open_path(
     limits: ResolveFlags,
 ) -> Result<OwnedFd, Errno> {
     let path = if path.is_empty() { b"." } else { path };
-    let mut flags = OFlags::PATH | OFlags::CLOEXEC;
-    if !follow {
-        flags |= OFlags::NOFOLLOW;
-    }
-    loop {
-        match openat2(root, path, flags, Mode::empty(), limits) {
-            // Somebody moved something while `..` was looked up.
-            Err(Errno::AGAIN) => {}
-            done => return done,
-        }
-    }
+    let flags = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+    look_up(root, path, flags, limits)
 }
 
 /// A directory on the way.

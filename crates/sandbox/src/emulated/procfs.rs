@@ -7,13 +7,14 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, readlinkat};
 use rustix::io::Errno;
 
 use super::World;
 use super::found::{Content, Found};
 use super::mounts::Source;
 use super::paths::{Next, View, path_of};
+use crate::init::fsys::look_up;
 use crate::sys::memory;
 
 /// Paths that say too much about the host; Docker hides them.
@@ -98,9 +99,8 @@ fn proc_of(world: &World) -> Result<(&OwnedFd, Arc<super::mounts::Mount>), Errno
 /// A file without anything magic about it.
 fn plain(world: &World, path: Vec<u8>) -> Result<Next, Errno> {
     let (proc, mount) = proc_of(world)?;
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let limits = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let file = openat2(proc, path, flags, Mode::empty(), limits)?;
+    let file = look_up(proc, path.as_slice(), OFlags::NOFOLLOW, limits)?;
     Ok(Next::End(Box::new(Found::new(file, mount)?)))
 }
 

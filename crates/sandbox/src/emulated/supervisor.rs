@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
@@ -25,6 +26,7 @@ use super::{World, chrooted, exec, found, lock};
 use crate::identity::credentials::Credentials;
 use crate::identity::{CARRIER, Call};
 use crate::init::child::{self, Message};
+use crate::init::fsys::look_up;
 use crate::init::stubs::{self, Kind};
 use crate::spec::{RootSpec, RunSpec, Security};
 use crate::sys::notify;
@@ -232,7 +234,7 @@ fn watch(world: &Arc<World>, pid: u32, signals: &OwnedFd, life: &OwnedFd) -> Res
         again = Some(Timespec { tv_sec: 0, tv_nsec: 2_000_000 });
         if let Ok(_nobody) = world.tracing.try_write() {
             again = None;
-            while let Ok(Some((ended, status))) = reap(false) {
+            while let Ok(Some((ended, status))) = reap() {
                 if ended == pid {
                     return Ok(status);
                 }
@@ -253,8 +255,10 @@ pub(crate) fn end_others() {
                 let _gone = kill_process(pid, Signal::KILL);
             }
         }
-        match reap(true) {
-            Ok(_) | Err(Errno::INTR) => {}
+        // Never waits: another thread that traces may reap instead, and leave what was just orphaned.
+        match reap() {
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Ok(None) => std::thread::sleep(Duration::from_millis(1)),
             Err(_) => return,
         }
     }
@@ -361,10 +365,9 @@ fn execute(world: &Arc<World>, id: u64, _call: &Call) {
 /// Notes the owners of symlinks and their like that lower layers have.
 fn know_specials(spec: &RunSpec, world: &World) {
     for Owner { path, uid, gid } in &spec.special_owners {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let limits = rustix::fs::ResolveFlags::IN_ROOT;
         let path = path.as_os_str().as_bytes();
-        let file = rustix::fs::openat2(world.mounts.root(), path, flags, Mode::empty(), limits);
+        let file = look_up(world.mounts.root(), path, OFlags::NOFOLLOW, limits);
         if let Ok(path) = file.as_ref().map_err(|errno| *errno).and_then(found::own_path) {
             world.set_special(&path, (*uid, *gid));
         }

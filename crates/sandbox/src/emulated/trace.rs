@@ -50,7 +50,6 @@ pub(super) fn execute(world: &Arc<World>, id: u64, pid: u32, plan: Plan) {
     if tracee.run(&plan).is_err() {
         tracee.end();
     }
-    world.executing().remove(&pid);
 }
 
 struct Tracee<'a> {
@@ -126,7 +125,15 @@ impl Tracee<'_> {
         registers.orig_rax = u64::MAX;
         (registers.rdi, registers.rsi, registers.rdx) = (path, argv, plan.envp);
         trace::set_registers(self.pid, &registers)?;
-        self.world.executing().insert(self.pid);
+        let caller = self.pid;
+        self.world.executing().insert(caller);
+        let outcome = self.outcome_of_call();
+        // Before the thread goes on by itself: it may execute again, traced by another thread.
+        self.world.executing().remove(&caller);
+        outcome
+    }
+
+    fn outcome_of_call(&mut self) -> Result<Result<(), i32>, Errno> {
         let mut calls = 0;
         loop {
             trace::go_to_call(self.pid, 0)?;

@@ -3,10 +3,11 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, readlinkat};
 use rustix::io::Errno;
 
 use super::Engine;
+use crate::init::fsys::look_up;
 use crate::sys::memory;
 
 const PATH_MAX: usize = 4096;
@@ -148,11 +149,8 @@ fn in_other_root(pid: u32, dir: u64, path: &[u8], follow: bool) -> Result<Place,
         let base = base.strip_prefix(top.as_slice()).unwrap_or(&base);
         [base, b"/", path].concat()
     };
-    let mut flags = OFlags::PATH | OFlags::CLOEXEC;
-    if !follow {
-        flags |= OFlags::NOFOLLOW;
-    }
-    let file = openat2(&root, c_string(full)?, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
+    let flags = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let file = look_up(&root, full.as_slice(), flags, ResolveFlags::IN_ROOT)?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     Ok(Place { path: c_string(path.into_bytes())?, follow: true, _open: Some(file) })
 }

@@ -9,6 +9,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
     fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
+use rustix::path::Arg;
 
 use crate::sys::mount::make_readonly;
 
@@ -55,7 +56,24 @@ pub(crate) fn clone_of_host(path: &Path) -> Result<OwnedFd, Errno> {
 
 /// Finds a path in a root, symlinks and `..` never leading out of it.
 pub(crate) fn find(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
-    openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT)
+    look_up(root, path, OFlags::empty(), ResolveFlags::IN_ROOT)
+}
+
+/// Looks a path up within limits; the descriptor stands for the place and opens nothing.
+pub(crate) fn look_up(
+    root: impl AsFd,
+    path: impl Arg + Copy,
+    flags: OFlags,
+    limits: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::PATH | OFlags::CLOEXEC;
+    loop {
+        match openat2(root.as_fd(), path, flags, Mode::empty(), limits) {
+            // Somebody, somewhere on the machine, moved something while `..` was looked up.
+            Err(Errno::AGAIN) => {}
+            done => return done,
+        }
+    }
 }
 
 /// Mounts something at a path in a root.

@@ -102,7 +102,7 @@ fn in_namespaces(spec: &RunSpec, root: &Root) -> Result<(), Failure> {
 }
 
 /// How long PID 1 has to end everything by itself.
-const GRACE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
+const GRACE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// Waits for PID 1 and ends it when the builder is gone: by closing `alive`, else by force.
 ///

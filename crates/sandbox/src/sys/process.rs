@@ -45,10 +45,10 @@ pub(crate) fn fork_with_descriptors() -> Result<Forked, Errno> {
     Ok(Pid::from_raw(pid).map_or(Forked::Child, Forked::Parent))
 }
 
-/// Reaps one child that has ended, if there is one; its id and its status as wait(2) has it.
-pub(crate) fn reap(block: bool) -> Result<Option<(u32, i32)>, Errno> {
+/// Reaps one child that has ended, if one has; its id and its status as wait(2) has it.
+pub(crate) fn reap() -> Result<Option<(u32, i32)>, Errno> {
     let mut status = 0;
-    let flags = libc::__WALL | if block { 0 } else { libc::WNOHANG };
+    let flags = libc::__WALL | libc::WNOHANG;
     // SAFETY: `status` is valid for writes.
     let pid = check(libc::c_long::from(unsafe { libc::waitpid(-1, &raw mut status, flags) }))?;
     let ended = pid != 0 && !libc::WIFSTOPPED(status);

@@ -60,7 +60,7 @@ fn orphans_are_reaped() {
 
 #[test]
 fn a_killed_builder_takes_everything_with_it() {
-    let marks = [(Who::Root, "9876502"), (Who::User, "9876503"), (Who::Emulated, "9876504")];
+    let marks = [(Who::Root, "9876502"), (Who::User, "9876503"), (Who::Emulated, "9876507")];
     for (who, mark) in marks.into_iter().chain(is_root().then_some((Who::Chroot, "9876506"))) {
         let it = TestBox::new(who);
         let script = format!("sleep {mark} & echo > /half; echo started; sleep {mark}");
@@ -75,7 +75,13 @@ fn a_killed_builder_takes_everything_with_it() {
             sleep(Duration::from_millis(10));
             running(mark) == 0 && it.path("scratch").read_dir().unwrap().next().is_none()
         });
-        assert!(gone, "processes or files are left");
+        let left: Vec<_> = it.path("scratch").read_dir().unwrap().collect();
+        assert!(
+            gone,
+            "{who:?} {}: processes ({}) or files are left: {left:?}",
+            it.path("scratch").display(),
+            running(mark)
+        );
         it.assert_clean();
     }
 }

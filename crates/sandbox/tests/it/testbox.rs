@@ -147,7 +147,12 @@ impl TestBox {
     #[track_caller]
     pub(crate) fn print(&self, script: &str) -> String {
         let outcome = self.sh(script);
-        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{script}");
+        assert_eq!(
+            (outcome.code, outcome.stderr.as_str()),
+            (Some(0), ""),
+            "{:?} {script}",
+            self.who
+        );
         outcome.stdout
     }
 
