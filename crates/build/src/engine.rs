@@ -116,16 +116,11 @@ impl<'a> Engine<'a> {
 
     fn stage(&self, id: StageId) {
         let stage = &self.plan.stages[id.0];
-        let finished = match self.steps(id, stage) {
-            Ok(state) => Finished::Ok(Arc::new(state)),
-            Err(failed) => {
-                self.bench.fail();
-                self.record(*failed, stage);
-                Finished::Failed
-            }
-        };
-        lock(&self.done)[id.0] = Some(finished);
-        self.changed.notify_all();
+        let state = self.steps(id, stage).map_err(|failed| {
+            self.bench.fail();
+            self.record(*failed, stage);
+        });
+        self.finished(id, state.ok());
     }
 
     /// Keeps the first failure that is not merely another's consequence.

@@ -3,7 +3,7 @@
 //! such files as they are ([layers](https://github.com/opencontainers/image-spec/blob/main/layer.md#whiteouts)).
 
 use std::collections::BTreeSet;
-use strake_layer::{Body, Change, Kind};
+use strake_layer::{Body, Change, Kind, join, split};
 
 const MARK: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -73,17 +73,6 @@ fn is_mark(change: &Change) -> bool {
 /// Readers of layers leave out what is below `.wh..wh.NAME`.
 fn is_below_ignored(path: &[u8]) -> bool {
     split(path).0.split(|it| *it == b'/').any(|it| it.starts_with(b".wh..wh."))
-}
-
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|it| *it == b'/') {
-        None => (b"", path),
-        Some(at) => (&path[..at], &path[at + 1..]),
-    }
-}
-
-fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
-    if parent.is_empty() { name.to_vec() } else { [parent, b"/", name].concat() }
 }
 
 fn shown(path: &[u8]) -> String {

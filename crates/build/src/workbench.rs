@@ -104,11 +104,11 @@ impl Workbench {
             let probe = self.store.temp_dir("probe");
             probe.is_ok_and(|it| strake_sandbox::overlay_works(it.path()))
         };
-        !self.no_overlay && !self.is_emulated() && *self.overlay.get_or_init(works)
+        !self.no_overlay && !self.copies_roots() && *self.overlay.get_or_init(works)
     }
 
-    /// Whether nothing can be mounted.
-    pub(crate) fn is_emulated(&self) -> bool {
+    /// Whether nothing can be mounted: a RUN has a copy of its root.
+    pub(crate) fn copies_roots(&self) -> bool {
         matches!(self.privilege, Privilege::Emulated | Privilege::Chroot)
     }
 

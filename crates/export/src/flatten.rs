@@ -3,13 +3,13 @@
 use crate::{
     ExportError, Image,
     merge::{Merged, Place},
-    read_tar::{for_each_entry, split},
+    read_tar::for_each_entry,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Read},
 };
-use strake_layer::{Entry, Kind};
+use strake_layer::{Entry, Kind, split};
 
 /// Takes the files of an image, each once, parents before what is in them.
 pub(crate) trait Target {

@@ -4,7 +4,6 @@ use crate::{
     ExportError, Image,
     flatten::{Target, flatten},
     oci_layout::made_folders,
-    read_tar::split,
 };
 use fs_err as fs;
 use rustix::{
@@ -25,7 +24,7 @@ use std::{
     },
     path::{Path, PathBuf},
 };
-use strake_layer::{Entry, Kind};
+use strake_layer::{Entry, Kind, split};
 
 /// Who owns the files of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,13 +3,10 @@
 //! Paths in the result have directories for parents, never links: what a layer puts below a symlink
 //! is followed inside the root, as containerd does when it applies a layer.
 
-use crate::{
-    ExportError, ImageLayer,
-    read_tar::{for_each_entry, join, split},
-};
+use crate::{ExportError, ImageLayer, read_tar::for_each_entry};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use strake_layer::{Asked, Entry, Kind};
+use strake_layer::{Asked, Entry, Kind, join, split};
 
 /// The `number`th entry of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -36,7 +36,7 @@ pub use archive::{Asked, each_change, each_entry, is_archive, is_archive_file, r
 pub use blocks::{Blocks, InvalidBlocks};
 pub use estargz::{estargz, is_estargz};
 pub use index::{InvalidIndex, content_id, load_index, write_index};
-pub use name::EntryName;
+pub use name::{EntryName, join, split};
 pub use pack::{PackError, PackOptions, Packed, pack, repack};
 pub use reuse::Previous;
 pub use rewrite::{Rewritten, clamp_times, recompress};

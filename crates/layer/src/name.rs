@@ -65,7 +65,7 @@ pub(crate) fn clamped(name: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The parent and the last component of a path in the form of [`crate::Entry::path`].
-pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|it| *it == b'/') {
         Some(at) => (&path[..at], &path[at + 1..]),
         None => (b"", path),
@@ -73,7 +73,7 @@ pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// `parent/name`, where an empty parent is the root.
-pub(crate) fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
+pub fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(parent.len() + name.len() + 1);
     path.extend_from_slice(parent);
     if !parent.is_empty() && !name.is_empty() {

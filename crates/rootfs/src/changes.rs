@@ -12,7 +12,7 @@ use std::{
     os::unix::{ffi::OsStringExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
-use strake_layer::{Body, Change, Entry, Kind, Node, OnDisk, Tree};
+use strake_layer::{Body, Change, Entry, Kind, Node, OnDisk, Tree, join};
 
 pub(crate) struct Changed {
     pub(crate) changes: Vec<Change>,
@@ -236,8 +236,4 @@ fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
-    if parent.is_empty() { name.to_vec() } else { [parent, b"/", name].concat() }
 }

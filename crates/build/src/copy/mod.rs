@@ -25,26 +25,11 @@ pub use fetched::Fetched;
 pub use place::{Placed, changes};
 pub use select::{Selection, select};
 pub use source::SourceTree;
+use strake_layer::{join, split};
 
 /// A path as text for people: bytes that are not UTF-8 are escaped.
 pub(crate) fn shown(path: &[u8]) -> String {
     strake_layer::EntryName(path.to_vec()).to_string()
-}
-
-fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
-    match (parent.is_empty(), name.is_empty()) {
-        (true, _) => name.to_vec(),
-        (false, true) => parent.to_vec(),
-        (false, false) => [parent, name].join(&b'/'),
-    }
-}
-
-/// The directory of a path and its last component.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|byte| *byte == b'/') {
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (b"", path),
-    }
 }
 
 /// A path from the root without leading slash, `.` and `..`: what is above the root is the root.

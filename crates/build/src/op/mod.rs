@@ -7,6 +7,7 @@ mod workdir;
 use crate::{
     Event, ImageLayer, LayerOrigin, StepError,
     engine::{At, Engine},
+    run_folders,
     state::State,
 };
 use std::path::PathBuf;
@@ -188,8 +189,8 @@ impl Place {
 /// Keeps a copied root, or the empty folders of an overlay, for the next RUN.
 fn keep(engine: &Engine<'_>, state: &State, made: DiffId, guard: Option<strake_cache::TempDir>) {
     let Some(guard) = guard else { return };
-    let root_of_run = |dir: &strake_cache::TempDir| dir.path().join("root/root").is_dir();
-    if engine.bench.is_emulated() && root_of_run(&guard) {
+    let root_of_run = run_folders::root(&guard).join("root");
+    if engine.bench.copies_roots() && root_of_run.is_dir() {
         let layers = state.layers.iter().map(|it| it.diff_id).chain([made]).collect();
         engine.bench.keep(layers, guard);
     } else {

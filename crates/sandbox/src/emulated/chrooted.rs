@@ -7,7 +7,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use super::aside::Aside;
 use super::calls::{Answered, Caller, Reply};
 use super::found::own_path;
-use super::mounts::Undo;
+use super::mounts::{Undo, furnish_dev};
 use super::paths::descriptor;
 use super::{World, processes};
 use crate::identity::Call;
@@ -145,22 +145,7 @@ impl SetUp<'_> {
             mknodat(CWD, dev.join(name), FileType::CharacterDevice, mode, device)
                 .step(|| format!("make /dev/{name}"))?;
         }
-        for (name, mode) in [("shm", 0o1777), ("mqueue", 0o1777), ("pts", 0o755)] {
-            let path = dev.join(name);
-            fs::create_dir(&path)
-                .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(mode)))
-                .step(|| format!("create /dev/{name}"))?;
-        }
-        let links = [
-            ("fd", "/proc/self/fd"),
-            ("stdin", "/proc/self/fd/0"),
-            ("stdout", "/proc/self/fd/1"),
-            ("stderr", "/proc/self/fd/2"),
-        ];
-        for (name, target) in links {
-            symlink(target, dev.join(name)).step(|| format!("link /dev/{name}"))?;
-        }
-        Ok(())
+        furnish_dev(&dev)
     }
 
     fn proc(&mut self) -> Result<(), Failure> {

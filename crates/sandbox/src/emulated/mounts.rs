@@ -249,6 +249,26 @@ struct SetUp<'a> {
 /// Devices that do no harm.
 const DEVICES: &[&str] = &["full", "null", "ptmx", "random", "tty", "urandom", "zero"];
 
+/// Makes what stands in a /dev besides devices.
+pub(super) fn furnish_dev(dev: &Path) -> Result<(), Failure> {
+    let links = [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ];
+    for (name, target) in links {
+        symlink(target, dev.join(name)).step(|| format!("link /dev/{name}"))?;
+    }
+    for (name, mode) in [("shm", 0o1777), ("mqueue", 0o1777), ("pts", 0o755)] {
+        let path = dev.join(name);
+        std::fs::create_dir(&path)
+            .and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(mode)))
+            .step(|| format!("create /dev/{name}"))?;
+    }
+    Ok(())
+}
+
 impl SetUp<'_> {
     fn everything(&mut self) -> Result<(), Failure> {
         let proc = open_path(Path::new("/proc")).step(|| "open /proc".to_owned())?;
@@ -272,21 +292,7 @@ impl SetUp<'_> {
 
     fn devices(&mut self) -> Result<(), Failure> {
         let dev = self.folder("dev", 0o755)?;
-        let links = [
-            ("fd", "/proc/self/fd"),
-            ("stdin", "/proc/self/fd/0"),
-            ("stdout", "/proc/self/fd/1"),
-            ("stderr", "/proc/self/fd/2"),
-        ];
-        for (name, target) in links {
-            symlink(target, dev.join(name)).step(|| format!("link /dev/{name}"))?;
-        }
-        for (name, mode) in [("shm", 0o1777), ("mqueue", 0o1777), ("pts", 0o755)] {
-            let path = dev.join(name);
-            std::fs::create_dir(&path).step(|| format!("create /dev/{name}"))?;
-            std::fs::set_permissions(&path, Permissions::from_mode(mode))
-                .step(|| format!("create /dev/{name}"))?;
-        }
+        furnish_dev(&dev)?;
         let source = open_path(&dev).step(|| "open the devices".to_owned())?;
         let (top, recorded) = (Path::new("/dev"), Owner::Recorded);
         self.add(top, Source::Directory(source), false, recorded, NO_LIMITS)?;
