@@ -6,6 +6,7 @@
 mod control;
 mod data;
 mod moto;
+mod others;
 mod sources;
 
 use crate::{packages::install, registry::Registry, shell::say};
@@ -65,6 +66,7 @@ fn flow(folder: &Path, strake: PathBuf) -> Result<(), String> {
     bench.logins()?;
     bench.refusals()?;
     bench.builds()?;
+    others::run(&mut bench)?;
     sources::run(&mut bench, moto.port)?;
     let patches = bench.data.log().iter().filter(|it| it.head.method == "PATCH").count();
     bench.check("no blob is sent in chunks", patches == 0, &format!("{patches} PATCH"))?;

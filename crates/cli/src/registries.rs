@@ -16,7 +16,8 @@ use std::{
 use strake_cache::Store;
 use strake_ecr::{CreateOptions, Ecr, EcrOptions};
 use strake_registry::{
-    Certificates, Client, DockerConfig, Journal, Keychain, Mirror, Options, Proxies, WebOptions,
+    Certificates, Client, DockerConfig, Journal, Keychain, Mirror, OnRetry, Options, Proxies,
+    Retries, Retry, WebOptions,
 };
 
 /// A client with the logins and certificates of this machine; `notes` hears of what is tried again.
@@ -32,8 +33,9 @@ pub(crate) fn pushing(
     notes: Option<&Notes>,
 ) -> Result<Client, Failure> {
     let EcrArgs { ecr_create } = ecr;
-    let keychain = Arc::new(keychain());
-    let mut options = options(args, Arc::clone(&keychain) as Arc<dyn Keychain>, notes)?;
+    let on_retry = on_retry(notes);
+    let keychain = Arc::new(keychain(on_retry.clone()));
+    let mut options = options(args, Arc::clone(&keychain) as Arc<dyn Keychain>, on_retry)?;
     options.journal = store.map(|it| Arc::new(Uploads::of_store(it.root())) as Arc<dyn Journal>);
     if let Some(text) = ecr_create {
         let read = |path: &str| fs_err::read_to_string(path).map_err(|it| it.to_string());
@@ -48,7 +50,7 @@ pub(crate) fn pushing(
 }
 
 /// The logins of this machine: to Amazon ECR by AWS credentials, else by docker's files and helpers.
-fn keychain() -> Ecr {
+fn keychain(on_retry: Option<OnRetry>) -> Ecr {
     let search = environment::get(environment::PATH).unwrap_or_default();
     let other = Arc::new(DockerConfig::new(environment::credential_files(), search));
     Ecr::new(EcrOptions {
@@ -59,6 +61,8 @@ fn keychain() -> Ecr {
             connect: std::time::Duration::from_secs(30),
         },
         clock: clock::now,
+        retries: Retries::STANDARD,
+        on_retry,
         other,
     })
 }
@@ -72,7 +76,7 @@ fn certificates() -> Vec<Vec<u8>> {
 pub(crate) fn options(
     args: &RegistryArgs,
     keychain: Arc<dyn Keychain>,
-    notes: Option<&Notes>,
+    on_retry: Option<OnRetry>,
 ) -> Result<Options, Failure> {
     let RegistryArgs {
         plain_http,
@@ -104,15 +108,17 @@ pub(crate) fn options(
         registry_config::from_folders(&folders, registry, &mut found);
         (!found.ca.is_empty() || found.client.is_some()).then_some(found)
     }));
-    if let Some(notes) = notes.cloned() {
-        options.on_retry = Some(Arc::new(move |retry: &strake_registry::Retry| {
-            notes.warn(&format!(
-                "attempt {} failed, next in {:?}: {}",
-                retry.attempt, retry.wait, retry.cause
-            ));
-        }));
-    }
+    options.on_retry = on_retry;
     Ok(options)
+}
+
+/// Tells `notes` of what is tried again.
+fn on_retry(notes: Option<&Notes>) -> Option<OnRetry> {
+    let notes = notes?.clone();
+    Some(Arc::new(move |retry: &Retry| {
+        let Retry { attempt, wait, cause } = retry;
+        notes.warn(&format!("attempt {attempt} failed, next in {wait:?}: {cause}"));
+    }))
 }
 
 /// Mirrors by prefix, in the order in which they are written.

@@ -1,6 +1,6 @@
 //! One signed POST to ECR's control plane, with credentials of the AWS SDK's chain.
 
-use crate::{EcrHost, connector::Web};
+use crate::{EcrHost, EcrOptions, connector::Web};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::{
     Credentials,
@@ -13,7 +13,7 @@ use aws_sigv4::{
 use reqwest::{Url, header::DATE};
 use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use strake_registry::KeychainError;
+use strake_registry::{KeychainError, Retry};
 
 /// What an answer may have.
 const LIMIT: usize = 1 << 20;
@@ -27,12 +27,14 @@ pub(crate) struct Answer {
 }
 
 /// Why there is no answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Failed {
     /// The chain has nothing for us.
     NoCredentials,
     /// The service's own code and words, or what went wrong on the way.
     Said { code: String, message: String },
+    /// The same, where it may be another time; `down` where nobody was reached at all.
+    Passing { code: String, message: String, down: bool },
     /// The chain broke.
     Chain(String),
 }
@@ -56,8 +58,12 @@ impl Failed {
                         .to_owned(),
                 ),
             ),
-            Failed::Chain(why) => (format!("AWS credentials: {why}"), None),
-            Failed::Said { code, message } => {
+            Failed::Chain(why) => {
+                let sso = why.contains("SSO") || why.contains("sso");
+                let hint = sso.then(|| "sign in again with `aws sso login`".to_owned());
+                (format!("AWS credentials: {why}"), hint)
+            }
+            Failed::Said { code, message } | Failed::Passing { code, message, .. } => {
                 let hint = advice(&code, &message, host, action);
                 let separator = if code.is_empty() || message.is_empty() { "" } else { ": " };
                 (format!("{action}: {code}{separator}{message}"), hint)
@@ -93,15 +99,16 @@ fn advice(code: &str, message: &str, host: &EcrHost, action: &str) -> Option<Str
 pub(crate) struct Api {
     config: SdkConfig,
     web: Web,
-    clock: fn() -> i64,
+    options: EcrOptions,
 }
 
 impl Api {
-    pub(crate) async fn new(region: &str, web: Web, clock: fn() -> i64) -> Api {
+    pub(crate) async fn new(region: &str, options: &EcrOptions) -> Api {
+        let web = Web(options.web.clone());
         let loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(web.clone())
             .region(Region::new(region.to_owned()));
-        Api { config: loader.load().await, web, clock }
+        Api { config: loader.load().await, web, options: options.clone() }
     }
 
     /// Calls `action` with a JSON `body`.
@@ -111,10 +118,24 @@ impl Api {
         action: &str,
         body: &Value,
     ) -> Result<Answer, Failed> {
-        let asked = tokio::time::timeout(PATIENCE, self.ask(host, action, body)).await;
-        asked.unwrap_or_else(|_| {
-            Err(Failed::way(format!("no answer in {} seconds", PATIENCE.as_secs())))
-        })
+        let mut attempt = 1;
+        loop {
+            let asked = tokio::time::timeout(PATIENCE, self.ask(host, action, body)).await;
+            let answer = asked.unwrap_or_else(|_| {
+                Err(Failed::way(format!("no answer in {} seconds", PATIENCE.as_secs())))
+            });
+            let Err(Failed::Passing { code, message, down }) = &answer else { return answer };
+            // As with registries: one that is down is reported soon.
+            let pause = self.options.retries.pause(attempt, action);
+            let Some(wait) = pause.filter(|_| !down || attempt < 3) else { return answer };
+            let separator = if code.is_empty() || message.is_empty() { "" } else { ": " };
+            let cause = format!("Amazon ECR: {action}: {code}{separator}{message}");
+            self.options.on_retry.iter().for_each(|it| {
+                it(&Retry { attempt, wait, cause: cause.clone() });
+            });
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
     }
 
     async fn ask(&self, host: &EcrHost, action: &str, body: &Value) -> Result<Answer, Failed> {
@@ -134,7 +155,12 @@ impl Api {
             request = request.header(name, value);
         }
         let name = url.host_str().unwrap_or_default().to_owned();
-        let broken = |it| Failed::way(strake_registry::web_error(&name, it));
+        let broken = |it| match strake_registry::web_error(&name, it) {
+            it @ strake_registry::Error::Unreachable { connecting: down, .. } => {
+                Failed::Passing { code: String::new(), message: it.to_string(), down }
+            }
+            it => Failed::way(it),
+        };
         let mut answer = request.send().await.map_err(broken)?;
         let date = answer.headers().get(DATE).and_then(|it| it.to_str().ok()).and_then(date);
         let good = answer.status().is_success();
@@ -184,7 +210,7 @@ impl Api {
         body: &[u8],
     ) -> Result<Vec<(String, String)>, Failed> {
         let identity = credentials.clone().into();
-        let seconds = u64::try_from((self.clock)()).unwrap_or_default();
+        let seconds = u64::try_from((self.options.clock)()).unwrap_or_default();
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(host.region())
@@ -213,8 +239,14 @@ fn refused(status: u16, body: &Value) -> Failed {
     let code = code.rsplit('#').next().unwrap_or_default();
     let code = code.split(':').next().unwrap_or_default().to_owned();
     let message = text(["message", "Message"]);
-    if code.is_empty() {
-        return Failed::way(format!("status {status} {message}").trim_end());
+    let message = match code.is_empty() {
+        true => format!("status {status} {message}").trim_end().to_owned(),
+        false => message,
+    };
+    // AWS general reference, *Error retries*: a service that is busy or broken is asked again.
+    let busy = ["Throttl", "TooManyRequests", "RequestLimitExceeded", "ServerException"];
+    if matches!(status, 429 | 500 | 502..=504) || busy.iter().any(|it| code.contains(it)) {
+        return Failed::Passing { code, message, down: false };
     }
     Failed::Said { code, message }
 }

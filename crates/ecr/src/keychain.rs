@@ -3,7 +3,6 @@
 use crate::{
     CreateOptions, EcrHost,
     api::{Answer, Api, Failed},
-    connector::Web,
     recognise, repository,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -14,15 +13,18 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, UNIX_EPOCH},
 };
-use strake_registry::{Credentials, Keychain, KeychainError, WebOptions};
+use strake_registry::{Credentials, Keychain, KeychainError, OnRetry, Retries, WebOptions};
 use tokio::runtime::Runtime;
 
 /// A login is renewed so long before it ends: the last request with it needs time, too.
 const MARGIN: Duration = Duration::from_secs(15 * 60);
 /// No login is taken for shorter than this, whatever the service says of its end.
 const SHORTEST: Duration = Duration::from_secs(5);
-/// A login that was refused and is younger than this is not at fault.
+/// A login that was refused and is younger than this would come out the same.
 const FRESH: Duration = Duration::from_secs(2);
+
+/// The call that logs in.
+const LOGIN: &str = "GetAuthorizationToken";
 
 /// What the keychain works with.
 #[derive(Clone)]
@@ -31,11 +33,18 @@ pub struct EcrOptions {
     pub web: WebOptions,
     /// Seconds since 1970, for signatures.
     pub clock: fn() -> i64,
-    /// Asked where AWS knows nothing, and for all registries that are not Amazon's.
+    /// How often a service of Amazon's that fails is asked.
+    pub retries: Retries,
+    /// Told of each such attempt that will be repeated.
+    pub on_retry: Option<OnRetry>,
+    /// Asked where AWS gives no login or one that is refused, and for all registries that are not Amazon's.
     pub other: Arc<dyn Keychain>,
 }
 
 /// Logins to ECR from AWS credentials; to other registries from another keychain.
+///
+/// To ECR, too, where AWS gives no login, or one that the registry refuses: somebody may have logged in as
+/// another. The public registry is asked without a login then.
 pub struct Ecr {
     options: EcrOptions,
     state: Mutex<State>,
@@ -48,9 +57,40 @@ struct State {
     apis: BTreeMap<String, Arc<Api>>,
     /// By region and account.
     tokens: BTreeMap<EcrHost, Token>,
-    /// Where AWS has no credentials for us.
+    /// Where there are no AWS credentials.
     without: bool,
+    /// Where AWS gives no login, and why.
+    failed: BTreeMap<EcrHost, Failed>,
+    /// What `other` said, which may run programs.
+    others: BTreeMap<(String, String), Credentials>,
+    /// Which source is tried first; another one once a login was refused.
+    first: BTreeMap<EcrHost, Source>,
+    /// Where the last login came from.
+    given: BTreeMap<EcrHost, Source>,
     made: BTreeMap<(EcrHost, String), ()>,
+}
+
+/// Where logins to ECR come from, in the order in which they are tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    #[default]
+    Aws,
+    /// A login that somebody has left, e.g. by `docker login`.
+    Other,
+    /// The public registry gives to everybody.
+    Nobody,
+    /// Aws again, and the reason where it gives none.
+    Last,
+}
+
+impl Source {
+    fn next(self) -> Source {
+        match self {
+            Source::Aws => Source::Other,
+            Source::Other => Source::Nobody,
+            Source::Nobody | Source::Last => Source::Last,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -100,29 +140,71 @@ impl Ecr {
         Ok(true)
     }
 
-    fn login(&self, host: &EcrHost) -> Result<Option<Credentials>, KeychainError> {
+    fn login(&self, host: &EcrHost) -> Result<Credentials, Failed> {
         let mut state = self.state();
         let now = Instant::now();
         if let Some(token) = state.tokens.get(host).filter(|it| it.until > now) {
-            return Ok(Some(token.credentials.clone()));
+            return Ok(token.credentials.clone());
         }
         if state.without {
-            return Ok(None);
+            return Err(Failed::NoCredentials);
         }
-        let action = "GetAuthorizationToken";
-        match state.call(&self.options, host, action, &json!({})) {
-            Ok(answer) => {
-                let token = read(&answer).map_err(|why| Failed::said(why).told(host, action))?;
+        if let Some(failed) = state.failed.get(host) {
+            return Err(failed.clone());
+        }
+        let answer = state.call(&self.options, host, LOGIN, &json!({}));
+        match answer.and_then(|it| read(&it).map_err(Failed::said)) {
+            Ok(token) => {
                 let credentials = token.credentials.clone();
                 state.tokens.insert(host.clone(), token);
-                Ok(Some(credentials))
+                Ok(credentials)
             }
-            Err(Failed::NoCredentials) => {
-                state.without = true;
-                Ok(None)
+            Err(failed) => {
+                state.without |= matches!(failed, Failed::NoCredentials);
+                state.failed.insert(host.clone(), failed.clone());
+                Err(failed)
             }
-            Err(failed) => Err(failed.told(host, action)),
         }
+    }
+
+    /// What the other keychain has, which is asked once.
+    fn other(&self, registry: &str, repository: &str) -> Result<Credentials, KeychainError> {
+        let key = (registry.to_owned(), repository.to_owned());
+        if let Some(known) = self.state().others.get(&key) {
+            return Ok(known.clone());
+        }
+        let credentials = self.options.other.credentials_for(registry, repository)?;
+        self.state().others.insert(key, credentials.clone());
+        Ok(credentials)
+    }
+
+    /// The first source from `first` on that has something.
+    fn find(
+        &self,
+        host: &EcrHost,
+        registry: &str,
+        repository: &str,
+        first: Source,
+    ) -> Result<(Source, Credentials), KeychainError> {
+        if first == Source::Aws
+            && let Ok(credentials) = self.login(host)
+        {
+            return Ok((Source::Aws, credentials));
+        }
+        if first <= Source::Other {
+            match self.other(registry, repository) {
+                Ok(Credentials::Anonymous) => {}
+                Ok(credentials) => return Ok((Source::Other, credentials)),
+                // Why AWS has refused tells more.
+                Err(_) if *host != EcrHost::Public && !self.state().without => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if first <= Source::Nobody && *host == EcrHost::Public {
+            return Ok((Source::Nobody, Credentials::Anonymous));
+        }
+        let credentials = self.login(host).map_err(|it| it.told(host, LOGIN))?;
+        Ok((Source::Aws, credentials))
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -163,10 +245,7 @@ impl State {
         let (api, answer) = runtime.block_on(async {
             let api = match known {
                 Some(api) => api,
-                None => {
-                    let web = Web(options.web.clone());
-                    Arc::new(Api::new(host.region(), web, options.clock).await)
-                }
+                None => Arc::new(Api::new(host.region(), options).await),
             };
             let answer = api.call(host, action, body).await;
             (api, answer)
@@ -212,30 +291,25 @@ impl Keychain for Ecr {
         let Some(host) = recognise(registry) else {
             return self.options.other.credentials_for(registry, repository);
         };
-        if let Some(credentials) = self.login(&host)? {
-            return Ok(credentials);
-        }
-        match self.options.other.credentials_for(registry, repository)? {
-            // The public registry gives to everybody.
-            Credentials::Anonymous if host != EcrHost::Public => {
-                Err(Failed::NoCredentials.told(&host, "GetAuthorizationToken"))
-            }
-            credentials => Ok(credentials),
-        }
+        let first = self.state().first.get(&host).copied().unwrap_or_default();
+        let (source, credentials) = self.find(&host, registry, repository, first)?;
+        self.state().given.insert(host, source);
+        Ok(credentials)
     }
 
     fn renews(&self, registry: &str) -> bool {
-        match recognise(registry) {
-            Some(_) if !self.state().without => true,
-            _ => self.options.other.renews(registry),
-        }
+        recognise(registry).is_some() || self.options.other.renews(registry)
     }
 
     fn refused(&self, registry: &str) {
         let Some(host) = recognise(registry) else { return self.options.other.refused(registry) };
         let mut state = self.state();
-        if state.tokens.get(&host).is_some_and(|it| it.since.elapsed() > FRESH) {
+        let given = state.given.get(&host).copied().unwrap_or_default();
+        let old = state.tokens.get(&host).is_some_and(|it| it.since.elapsed() > FRESH);
+        if given == Source::Aws && old {
             state.tokens.remove(&host);
+        } else {
+            state.first.insert(host, given.next());
         }
     }
 }

@@ -64,7 +64,7 @@ impl Auth {
     ) -> Result<Option<Login>, Error> {
         let Some(challenge) = self.challenge.clone() else { return Ok(None) };
         let credentials = self.credentials(inner, place, &scopes.repository).await?;
-        let signed_in = credentials != Credentials::Anonymous;
+        let mut signed_in = credentials != Credentials::Anonymous;
         let header = match (challenge, credentials) {
             (_, Credentials::RegistryToken(token)) => secret(place, &format!("Bearer {token}"))?,
             (Challenge::Basic, Credentials::Basic { user, password }) => {
@@ -77,7 +77,17 @@ impl Auth {
                     return Ok(Some(Login { header: token.header.clone(), signed_in }));
                 }
                 let ask = Ask { place, service, scopes: scopes.texts(scope.as_deref()) };
-                let token = ask.token(inner, &realm, &credentials).await;
+                let mut token = ask.token(inner, &realm, &credentials).await;
+                if matches!(token, Err(Error::Unauthorized { .. }))
+                    && inner.options.keychain.renews(place.registry)
+                {
+                    inner.options.keychain.refused(place.registry);
+                    let other = self.credentials(inner, place, &scopes.repository).await?;
+                    if other != credentials {
+                        signed_in = other != Credentials::Anonymous;
+                        token = ask.token(inner, &realm, &other).await;
+                    }
+                }
                 if token.is_err() {
                     // A password that changed is asked for again.
                     self.credentials.remove(&scopes.repository);
@@ -139,7 +149,16 @@ impl Auth {
         if !inner.options.keychain.renews(place.registry) {
             return Ok(false);
         }
+        // Another transfer may have found out before.
+        let now = self.login(inner, place, scopes).await?.map(|it| it.header);
+        if now.as_ref() != sent.map(|it| &it.header) {
+            return Ok(true);
+        }
         inner.options.keychain.refused(place.registry);
+        // Nor does the token that came of them count any longer.
+        if self.tokens.get(scopes).map(|it| &it.header) == sent.map(|it| &it.header) {
+            self.tokens.remove(scopes);
+        }
         let login = self.login(inner, place, scopes).await?;
         Ok(login.map(|it| it.header) != sent.map(|it| it.header.clone()))
     }

@@ -6,6 +6,8 @@ use crate::Error;
 pub(crate) const NO_TLS: &str = "it does not speak TLS";
 /// Why there is no connection where a name is not known.
 pub(crate) const NO_ADDRESS: &str = "its name cannot be resolved";
+/// How a cause begins that lies with the proxy.
+pub(crate) const PROXY: &str = "the proxy for https";
 
 /// What reqwest ran into, without the URL and its query.
 pub(crate) fn cause(registry: &str, error: reqwest::Error) -> Error {
@@ -38,7 +40,20 @@ pub(crate) fn cause(registry: &str, error: reqwest::Error) -> Error {
         Some((_, why)) => format!("{NO_ADDRESS}: {why}"),
         None => told,
     };
+    let told = told.strip_prefix("tunnel error: ").map(proxied).unwrap_or(told);
     Error::Unreachable { registry, cause: told, connecting }
+}
+
+/// What a proxy does instead of connecting, for people.
+fn proxied(text: &str) -> String {
+    let not_reached = "failed to create underlying connection: ";
+    let why = match text {
+        "proxy authorization required" => "wants a user and a password (407)",
+        "unsuccessful" => "refuses to connect",
+        other => other.strip_prefix(not_reached).unwrap_or(other),
+    };
+    let verb = if text.starts_with(not_reached) { " cannot be reached:" } else { "" };
+    format!("{PROXY}{verb} {why}")
 }
 
 /// What is wrong with a certificate, for people.

@@ -1,6 +1,6 @@
 //! What can go wrong between here and a registry, with the data to act on.
 
-use crate::cause::{NO_ADDRESS, NO_TLS};
+use crate::cause::{NO_ADDRESS, NO_TLS, PROXY};
 use std::{io, path::PathBuf, time::Duration};
 use strake_oci::{Digest, Platform};
 
@@ -334,6 +334,7 @@ impl Error {
             {
                 format!("{registry} may want TLS: leave out `--plain-http {registry}`")
             }
+            Error::UnexpectedStatus { status: 407, registry, .. } => proxy("HTTP_PROXY", registry),
             Error::UnexpectedStatus { status: 413, .. } => {
                 "a proxy before the registry limits the size of uploads".to_owned()
             }
@@ -346,6 +347,9 @@ impl Error {
 }
 
 fn unreachable(registry: &str, cause: &str) -> String {
+    if cause.starts_with(PROXY) {
+        return proxy("HTTPS_PROXY", registry);
+    }
     if cause == NO_TLS {
         return format!("if that is right, allow it with `--plain-http {registry}`");
     }
@@ -357,6 +361,13 @@ fn unreachable(registry: &str, cause: &str) -> String {
             .to_owned();
     }
     "check the host name, the network and the proxy settings".to_owned()
+}
+
+fn proxy(variable: &str, registry: &str) -> String {
+    format!(
+        "check {variable} (http://USER:PASSWORD@HOST:PORT); {registry} is reached without it where \
+         NO_PROXY has it"
+    )
 }
 
 fn distrusted(registry: &str, cause: &str) -> String {

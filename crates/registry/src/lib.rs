@@ -32,6 +32,7 @@ mod pull;
 mod push;
 mod referrers;
 mod retry;
+mod retry_after;
 mod select;
 mod sign_in;
 mod tls;

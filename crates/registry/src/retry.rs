@@ -24,6 +24,16 @@ impl Retries {
         ceiling: Duration::from_secs(20),
         patience: Duration::from_secs(120),
     };
+
+    /// How long to wait after the failed attempt `attempt` (from 1); `None` when there shall be no other.
+    pub fn pause(&self, attempt: u32, salt: &str) -> Option<Duration> {
+        (attempt < self.attempts).then(|| self.wait(attempt, salt))
+    }
+
+    fn wait(&self, attempt: u32, salt: &str) -> Duration {
+        let doubled = self.base.saturating_mul(1 << (attempt.max(1) - 1).min(16)).min(self.ceiling);
+        jittered(doubled, attempt, salt)
+    }
 }
 
 /// One failed attempt that will be followed by another; for `-v`.
@@ -111,8 +121,7 @@ fn wait(policy: &Retries, attempt: u32, salt: &str, error: &Error) -> Option<Dur
     if attempt >= attempts || asked.is_some_and(|it| it > policy.patience) {
         return None;
     }
-    let doubled = policy.base.saturating_mul(1 << (attempt - 1).min(16)).min(policy.ceiling);
-    Some(asked.unwrap_or_default().max(jittered(doubled, attempt, salt)))
+    Some(asked.unwrap_or_default().max(policy.wait(attempt, salt)))
 }
 
 /// Three to five quarters of `wait`, by what is asked for and how often: parallel transfers spread

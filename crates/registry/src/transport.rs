@@ -7,18 +7,19 @@ use crate::{
     challenge::Scopes,
     client::{Host, Inner, is_loopback},
     feed::Feed,
+    retry_after::retry_after,
 };
 use bytes::Bytes;
 use reqwest::{
     Method, StatusCode, Url,
-    header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, LOCATION, RETRY_AFTER},
+    header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, LOCATION},
 };
 use std::time::Duration;
 
 /// More hops than any registry needs.
 const MAX_REDIRECTS: usize = 8;
-/// Two challenges in a row are answered (an old token, then an old password), no more.
-const MAX_LOGINS: usize = 2;
+/// Three refusals in a row are answered (an old token, an old password, somebody else's), no more.
+const MAX_LOGINS: usize = 3;
 /// Enough of an error document to show its message.
 const ERROR_LIMIT: usize = 64 << 10;
 
@@ -140,7 +141,11 @@ impl Inner {
                 if auth.challenged(self, place, call.scopes, headers, login.as_ref()).await? {
                     continue;
                 }
-            } else if status == StatusCode::FORBIDDEN && at_home && logins == 0 && login.is_some() {
+            } else if status == StatusCode::FORBIDDEN
+                && at_home
+                && logins < MAX_LOGINS
+                && login.is_some()
+            {
                 // ECR says 403 to a token that has expired.
                 logins += 1;
                 let mut auth = call.host.auth.lock().await;
@@ -299,7 +304,7 @@ impl Response {
     /// The error that this answer is.
     pub(crate) async fn failure(self) -> Error {
         let status = self.status().as_u16();
-        let retry_after = self.header(RETRY_AFTER).and_then(|it| it.trim().parse().ok());
+        let retry_after = retry_after(self.headers());
         let (registry, request) = (self.registry.clone(), self.request());
         let signed_in = self.signed_in;
         let (code, message) = self.words().await;
@@ -310,10 +315,7 @@ impl Response {
             }
             401 => Error::Unauthorized { registry, signed_in, message },
             403 => Error::Denied { registry, request, signed_in, message },
-            _ => {
-                let retry_after = retry_after.map(Duration::from_secs);
-                Error::UnexpectedStatus { registry, request, status, code, message, retry_after }
-            }
+            _ => Error::UnexpectedStatus { registry, request, status, code, message, retry_after },
         }
     }
 

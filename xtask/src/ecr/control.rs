@@ -34,10 +34,14 @@ struct State {
     logins: Vec<Login>,
     /// How long the next login is good for, whatever it says.
     next: Option<Duration>,
+    /// How the next calls fail: a status and a code; without one by a lost connection.
+    failures: Vec<Option<(u16, &'static str)>>,
 }
 
 struct Login {
     until: Instant,
+    /// Whether somebody else asked for it.
+    handed: bool,
 }
 
 /// Whether a login is good.
@@ -88,6 +92,19 @@ impl Control {
         lock(&self.state).deny = deny;
     }
 
+    /// The next calls fail so, the last one first.
+    pub(super) fn fail(&self, failures: &[Option<(u16, &'static str)>]) {
+        lock(&self.state).failures = failures.to_vec();
+    }
+
+    /// A login as somebody else would get it.
+    pub(super) fn hand_out(&self) -> String {
+        let mut state = lock(&self.state);
+        let until = Instant::now() + Duration::from_secs(3600);
+        state.logins.push(Login { until, handed: true });
+        format!("aws-token-{}", state.logins.len() - 1)
+    }
+
     pub(super) fn calls(&self, action: &str) -> Vec<Call> {
         lock(&self.state).calls.iter().filter(|it| it.action == action).cloned().collect()
     }
@@ -97,15 +114,25 @@ impl Control {
         lock(&self.state).repositories.get(name).copied()
     }
 
+    /// Whether this is the login of somebody else.
+    pub(super) fn is_handed(&self, password: &str) -> bool {
+        let state = lock(&self.state);
+        number(password).and_then(|it| state.logins.get(it)).is_some_and(|it| it.handed)
+    }
+
     /// Uses a login: the password of `Basic`.
     pub(super) fn standing(&self, password: &str) -> Standing {
-        let number = password.strip_prefix("aws-token-").and_then(|it| it.parse::<usize>().ok());
+        let number = number(password);
         let state = lock(&self.state);
         let Some(login) = number.and_then(|it| state.logins.get(it)) else {
             return Standing::Unknown;
         };
         if login.until > Instant::now() { Standing::Good } else { Standing::Expired }
     }
+}
+
+fn number(password: &str) -> Option<usize> {
+    password.strip_prefix("aws-token-")?.parse().ok()
 }
 
 /// One connection, request by request.
@@ -116,12 +143,16 @@ fn serve(near: TcpStream, moto: u16, state: &Mutex<State>) {
         let call = read(&request);
         let action = call.action.clone();
         let body = call.body.clone();
-        let deny = {
+        let (deny, failure) = {
             let mut state = lock(state);
             state.calls.push(call);
-            state.deny && action == "GetAuthorizationToken"
+            (state.deny && action == "GetAuthorizationToken", state.failures.pop())
         };
-        let answer = if deny {
+        let answer = if let Some(failure) = failure {
+            let Some((status, code)) = failure else { return };
+            let body = json!({ "__type": code, "message": "Rate exceeded" });
+            http::Answer { status, body: body.to_string().into_bytes() }
+        } else if deny {
             let message = "User: arn:aws:sts::123456789012:assumed-role/ci/runner is not authorized \
                 to perform: ecr:GetAuthorizationToken on resource: * because no identity-based \
                 policy allows the ecr:GetAuthorizationToken action";
@@ -175,6 +206,6 @@ fn changed(
     let expires = UNIX_EPOCH.elapsed().unwrap_or_default() + life;
     data["expiresAt"] = expires.as_secs().into();
     let life = state.next.take().unwrap_or(life);
-    state.logins.push(Login { until: Instant::now() + life });
+    state.logins.push(Login { until: Instant::now() + life, handed: false });
     http::Answer { body: body.to_string().into_bytes(), ..answer }
 }

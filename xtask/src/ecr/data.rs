@@ -18,11 +18,15 @@ pub(super) fn start(port: u16, control: Arc<Control>) -> Proxy {
 }
 
 fn judge(port: u16, head: &Head, control: &Control) -> Fault {
+    if head.header("host") == "public.ecr.aws" {
+        return public(head);
+    }
     let realm = r#"Basic realm="https://123456789012.dkr.ecr.us-east-1.amazonaws.com/",service="ecr.amazonaws.com""#;
     let challenge = ("WWW-Authenticate", realm);
     let basic = head.header("authorization").strip_prefix("Basic ").unwrap_or_default();
     let login = String::from_utf8_lossy(&noise::unbase64(basic)).into_owned();
-    match control.standing(login.strip_prefix("AWS:").unwrap_or_default()) {
+    let password = login.strip_prefix("AWS:").unwrap_or_default();
+    match control.standing(password) {
         Standing::Good => {}
         Standing::Unknown => return error(401, "UNAUTHORIZED", "Not Authorized", Some(challenge)),
         Standing::Expired => {
@@ -31,6 +35,9 @@ fn judge(port: u16, head: &Head, control: &Control) -> Fault {
         }
     }
     let repository = head.target.strip_prefix("/v2/").unwrap_or_default();
+    if repository.starts_with("theirs/") && !control.is_handed(password) {
+        return error(403, "DENIED", "not authorized", None);
+    }
     if head.method == "PATCH" {
         // As is reported of ECR: another status, and what follows is dropped.
         return Fault::status(201, &[], "");
@@ -54,6 +61,23 @@ fn judge(port: u16, head: &Head, control: &Control) -> Fault {
     }
     // docker-registry gives addresses by the name that it was called by.
     Fault::edit(|_: &mut Answer| {})
+}
+
+/// The public registry: everybody may read, with a token that everybody gets.
+fn public(head: &Head) -> Fault {
+    let realm =
+        r#"Bearer realm="http://public.ecr.aws/token/",service="public.ecr.aws",scope="aws""#;
+    if head.target.starts_with("/token/") {
+        return match head.header("authorization") {
+            "" => Fault::status(200, &[], r#"{"token":"everybody"}"#),
+            _ => error(400, "DENIED", "Your Authorization Token is invalid.", None),
+        };
+    }
+    match (head.header("authorization"), head.method.as_str()) {
+        ("Bearer everybody", "GET" | "HEAD") => Fault::edit(|_: &mut Answer| {}),
+        ("Bearer everybody", _) => error(403, "DENIED", "Not Authorized", None),
+        _ => error(401, "UNAUTHORIZED", "Not Authorized", Some(("WWW-Authenticate", realm))),
+    }
 }
 
 fn posted(name: &str, control: &Control) -> Fault {

@@ -4,9 +4,13 @@ use crate::{
     debian_registry::DebianRegistry,
     support::{basic, options, reference},
 };
-use std::sync::Arc;
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    sync::Arc,
+};
 use strake_oci::Digest;
-use strake_registry::{Anonymous, Client, Error, Keychain, Options, Retries};
+use strake_registry::{Anonymous, Client, Error, Keychain, Options, Proxies, Retries};
 
 const CA: &[u8] = include_bytes!("../data/ca.pem");
 const NAMED: &str = "registry.test";
@@ -88,4 +92,28 @@ fn nobody_there_and_no_such_name() {
     Told::by(&named, |_| {}).says(&[&named, "Connection refused", "check host and port"]);
     let told = Told::by("registry.invalid", |_| {});
     told.says(&["registry.invalid", "its name cannot be resolved", "/etc/resolv.conf"]);
+}
+
+#[test]
+fn proxies() {
+    let asked = |https: String| {
+        let except = String::new();
+        Told::by(NAMED, |it| {
+            it.proxies = Proxies::Explicit { http: None, https: Some(https), except };
+        })
+    };
+    let gone = asked("http://127.0.0.1:1".to_owned());
+    gone.says(&[NAMED, "the proxy for https cannot be reached", "HTTPS_PROXY", "NO_PROXY"]);
+    for (status, why) in [(407, "wants a user and a password"), (502, "refuses to connect")] {
+        let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = proxy.local_addr().unwrap().port();
+        let answering = std::thread::spawn(move || {
+            let (mut near, _) = proxy.accept().unwrap();
+            let _ = near.read(&mut [0; 4096]);
+            let _ = write!(near, "HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n");
+        });
+        let told = asked(format!("http://ann:wr0ng-word@127.0.0.1:{port}"));
+        told.says(&[NAMED, "the proxy for https", why, "HTTPS_PROXY"]);
+        answering.join().unwrap();
+    }
 }
