@@ -255,9 +255,9 @@ Examples:
 
 /// What `strake copy` says at its end.
 pub(crate) const COPY_HELP: &str = "\
-Blobs are mounted within a registry and streamed between two; none is kept here. Everything that an index
+Blobs are mounted within a registry and streamed between two; none is kept here. All that an index
 lists comes along, and what is attached to it: referrers, listed by the registry or under the tag
-sha256-HEX.
+sha256-HEX, and what cosign keeps under sha256-HEX.sig, .att and .sbom.
 
 Examples:
   strake copy alpine:3.20 registry.example/base/alpine:3.20

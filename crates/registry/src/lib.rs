@@ -35,6 +35,7 @@ mod retry;
 mod retry_after;
 mod select;
 mod sign_in;
+mod tagged;
 mod tls;
 mod transport;
 mod tree;

@@ -4,6 +4,7 @@ use crate::{
     Client, Error, Layout, PushDocument, PushEvent, PushSource, PushTree, Pushed, Resolved,
     document::{self, Document},
     select::select,
+    tagged::Tagged,
     tree::MAX_DOCUMENTS,
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -60,7 +61,7 @@ pub fn resolve_with(
 pub struct Copied {
     /// What the targets' names stand for.
     pub digest: Digest,
-    /// How many referrers came along.
+    /// How many referrers came along, and what else is found by a tag made of the digest.
     pub referrers: usize,
 }
 
@@ -126,7 +127,10 @@ impl Client {
     ) -> Result<Copied, Error> {
         let tree = self.tree(from, part)?;
         // Before the names: who finds the image finds its signatures.
-        let attached = if with_referrers { self.attached(from, &tree)? } else { Vec::new() };
+        let (attached, tagged) = match with_referrers {
+            true => (self.attached(from, &tree)?, self.tagged(from, &tree)?),
+            false => (Vec::new(), Vec::new()),
+        };
         let mut repositories = BTreeSet::new();
         let mut places: Vec<Reference> = targets.to_vec();
         places.retain(|it| repositories.insert((it.registry.clone(), it.repository.clone())));
@@ -135,10 +139,16 @@ impl Client {
         for referrer in &attached {
             self.push_tree(referrer, &by_digest(referrer.root().digest()), events)?;
         }
+        for Tagged { tree, tag } in &tagged {
+            let by_tag =
+                |it: &Reference| Reference { tag: Some(tag.clone()), digest: None, ..it.clone() };
+            let places: Vec<Reference> = places.iter().map(by_tag).collect();
+            self.push_tree(tree, &places, events)?;
+        }
         let named: Vec<Reference> =
             targets.iter().filter(|it| it.digest.is_none()).cloned().collect();
         let Pushed { digest } = self.name_tree(&tree, &named, events)?;
-        Ok(Copied { digest, referrers: attached.len() })
+        Ok(Copied { digest, referrers: attached.len() + tagged.len() })
     }
 
     /// The trees of all that has a document of `tree` as its subject, and of what is attached to those.

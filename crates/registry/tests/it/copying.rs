@@ -141,6 +141,38 @@ fn within_a_registry_all_is_mounted() {
 }
 
 #[test]
+fn signatures_under_tags_made_of_digests_come_along() {
+    let (from, to) = (Fake::honest(), Fake::honest());
+    let image = put(&from, "a", &[b"one"]);
+    from.put_manifest("a", "1", media_type::OCI_MANIFEST, &image.manifest.bytes);
+    let base = format!("sha256-{}", image.manifest.digest().hex());
+    let of_others = format!("sha256-{}", "0".repeat(64));
+    for (tag, layer) in [
+        (format!("{base}.sig"), &b"signature"[..]),
+        (format!("{base}.att"), b"attestation"),
+        (format!("{of_others}.sig"), b"other"),
+    ] {
+        let attached = put(&from, "a", &[layer]);
+        from.put_manifest("a", &tag, media_type::OCI_MANIFEST, &attached.manifest.bytes);
+    }
+    let (source, target) = (reference(&from.name("a:1")), reference(&to.name("b:2")));
+    let client = client(&from, &to);
+    let targets = [target.clone()];
+    let copied = client.copy(&source, &Part::Whole, true, &targets, &|_| {}).unwrap();
+    assert_eq!(copied.referrers, 2);
+    let want = ["b:2".to_owned(), format!("b:{base}.att"), format!("b:{base}.sig")];
+    assert_eq!(to.tags(), want);
+    assert!(to.has_blob("b", &Digest::of(b"signature")));
+    assert!(!to.has_blob("b", &Digest::of(b"other")));
+    let writes: Vec<_> = to.log().into_iter().filter(|it| it.method == "PUT").collect();
+    assert!(writes.last().unwrap().is("PUT", "/b/manifests/2"), "names are last");
+
+    let other = [reference(&to.name("c:1"))];
+    client.copy(&source, &Part::Whole, false, &other, &|_| {}).unwrap();
+    assert_eq!(to.tags().len(), 4, "left out when that is asked for");
+}
+
+#[test]
 fn one_platform_alone() {
     let (from, to) = (Fake::honest(), Fake::honest());
     let signed = signed(&from);
