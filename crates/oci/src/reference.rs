@@ -105,7 +105,10 @@ fn parse(text: &str) -> Result<Reference, &'static str> {
     if repository.bytes().any(|it| it.is_ascii_uppercase()) {
         return Err("repository name must be lowercase");
     }
-    if repository.len() > 255 || !repository.split('/').all(is_component) {
+    if repository.len() > 255 {
+        return Err("a repository has at most 255 characters");
+    }
+    if !repository.split('/').all(is_component) {
         return Err(
             "a repository has components of lower-case letters, digits and single separators",
         );

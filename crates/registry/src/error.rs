@@ -350,7 +350,7 @@ fn unreachable(registry: &str, cause: &str) -> String {
     if cause.starts_with(PROXY) {
         return proxy("HTTPS_PROXY", registry);
     }
-    if cause == NO_TLS {
+    if cause.starts_with(NO_TLS) {
         return format!("if that is right, allow it with `--plain-http {registry}`");
     }
     if cause.starts_with(NO_ADDRESS) {

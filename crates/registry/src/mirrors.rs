@@ -18,7 +18,8 @@ pub struct Mirror {
 impl Inner {
     /// Does `work` at each place that may have what `reference` names, until one has it.
     ///
-    /// A place that is down or does not have it is passed over; the last one's error counts.
+    /// A place that is down or does not have it is passed over; the last one's error counts, and tells of
+    /// the others where it is about something that they were to prevent.
     pub(crate) async fn at_places<T>(
         &self,
         reference: &Reference,
@@ -26,6 +27,7 @@ impl Inner {
     ) -> Result<T, Error> {
         let places = places(&self.options.mirrors, reference);
         let (last, first) = places.split_last().expect("there is always a place");
+        let mut passed = Vec::new();
         for place in first {
             match work(place).await {
                 Err(
@@ -34,11 +36,14 @@ impl Inner {
                     | Error::Read { .. }
                     | Error::Stopped { .. }),
                 ) => return Err(error),
-                Err(error) => self.passed_over(place, &error),
+                Err(error) => {
+                    self.passed_over(place, &error);
+                    passed.push(error.to_string());
+                }
                 done => return done,
             }
         }
-        work(last).await
+        work(last).await.map_err(|error| with_passed(error, &passed))
     }
 
     fn passed_over(&self, place: &Reference, error: &Error) {
@@ -47,6 +52,20 @@ impl Inner {
             tell(&Retry { attempt: 1, wait: Duration::ZERO, cause });
         }
     }
+}
+
+/// An error of the registry itself, and why its mirrors were no help.
+fn with_passed(mut error: Error, passed: &[String]) -> Error {
+    if passed.is_empty() {
+        return error;
+    }
+    let told = format!(" (its mirror: {})", passed.join("; "));
+    if let Error::Unreachable { cause, .. } = &mut error {
+        cause.push_str(&told);
+    } else if let Error::UnexpectedStatus { message, .. } = &mut error {
+        message.get_or_insert_default().push_str(&told);
+    }
+    error
 }
 
 /// The places for `reference`, by the longest prefix that it lies under.

@@ -108,3 +108,19 @@ fn certificates_are_for_their_registry_only() {
     let error = Client::new(broken).unwrap().head_manifest(&target).unwrap_err();
     assert!(matches!(error, Error::BadOption { what: "client certificate", .. }), "{error}");
 }
+
+#[test]
+fn why_the_mirrors_were_no_help() {
+    let (empty, busy) = (Fake::honest(), Fake::start(|_, _| Some(Reply::status(502))));
+    let (client, _) = reading("127.0.0.1:1", &[empty.host(), busy.host()], true);
+    let error = pull(&client, "127.0.0.1:1/a:1").unwrap_err();
+    let text = format!("{error} {}", error.hint().unwrap());
+    for word in [
+        "cannot reach 127.0.0.1:1:",
+        &format!("its mirror: {} was not found; ", empty.name("a:1")),
+        &format!("http://{}/v2/a/manifests/1: 502", busy.host()),
+        "nothing listens there",
+    ] {
+        assert!(text.contains(word), "no `{word}` in: {text}");
+    }
+}
