@@ -4,6 +4,7 @@
 //! and the image is compared with the one that root makes; what the pod and the host have outside of
 //! the store must not change. Needs root (for Docker) and Debian.
 
+mod ending;
 mod lab;
 mod page;
 mod speed;
@@ -30,6 +31,15 @@ enum Place {
     /// `docker run` with these options.
     Pod(&'static [&'static str]),
 }
+
+/// What it needs besides strake.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("dockerd", "docker.io"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("newuidmap", "uidmap"),
+    ("setpriv", "util-linux"),
+    ("strip", "binutils"),
+];
 
 const USER: &str = "12345";
 const GRANTED: &str = "strake-ladder";
@@ -79,6 +89,8 @@ struct Options<'a> {
     environments: Vec<&'a str>,
     /// The binary; a debug build is made without it.
     strake: Option<&'a Path>,
+    /// Root's images, and what is measured in, are kept here and taken from here.
+    references: Option<&'a Path>,
     /// Write `crates/sandbox/LADDER.md`.
     page: bool,
     /// Measure instead.
@@ -86,7 +98,7 @@ struct Options<'a> {
 }
 
 const USAGE: &str = "usage: cargo xtask ladder [--workload NAME].. [--environment NAME].. \
-                     [--strake FILE] [--page] | --subset | --speed --strake FILE";
+                     [--strake FILE] [--references DIR] [--page] | --subset | --speed --strake FILE [--references DIR]";
 
 /// `cargo xtask ladder ..`.
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
@@ -98,6 +110,7 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
             "--workload" => options.workloads.push(value()?),
             "--environment" => options.environments.push(value()?),
             "--strake" => options.strake = Some(Path::new(value()?)),
+            "--references" => options.references = Some(Path::new(value()?)),
             "--page" => options.page = true,
             "--speed" => options.speed = true,
             "--subset" => return subset(),
@@ -105,7 +118,7 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
         }
     }
     if options.speed {
-        return speed::run(options.strake.ok_or(USAGE)?);
+        return speed::run(options.strake.ok_or(USAGE)?, options.references);
     }
     matrix(&options)
 }
@@ -125,12 +138,14 @@ fn matrix(options: &Options<'_>) -> Result<(), String> {
     {
         return Err(format!("no environment is called {unknown}"));
     }
-    install(&[("dockerd", "docker.io"), ("setpriv", "util-linux"), ("newuidmap", "uidmap")])?;
+    install(PROGRAMS)?;
     let workloads = workloads(&options.workloads)?;
+    ending::expect()?;
+    lab::clean()?;
     let lab = Lab::start(options.strake, workloads.iter().any(|it| it.needs_node))?;
     let mut cells = Vec::new();
     for workload in &workloads {
-        one(&lab, workload, &options.environments, &mut cells);
+        one(&lab, workload, options, &mut cells)?;
     }
     say(&page::table(&cells));
     if options.page {
@@ -141,11 +156,19 @@ fn matrix(options: &Options<'_>) -> Result<(), String> {
 }
 
 /// One workload in all environments.
-fn one(lab: &Lab, workload: &Workload, wanted: &[&str], cells: &mut Vec<Cell>) {
-    let reference = lab.work.join(format!("reference-{}.tar", workload.name));
+fn one(
+    lab: &Lab,
+    workload: &Workload,
+    options: &Options<'_>,
+    cells: &mut Vec<Cell>,
+) -> Result<(), String> {
+    let kept = options.references.unwrap_or(&lab.work);
+    let reference = kept.join(format!("reference-{}.tar", workload.name));
+    let wanted = &options.environments;
     let image = lab.out.join(format!("{}.tar", workload.name));
     for (name, place) in ENVIRONMENTS {
-        if !wanted.is_empty() && !wanted.contains(name) && *name != "host root" {
+        let needed = *name == "host root" && !reference.exists();
+        if !wanted.is_empty() && !wanted.contains(name) && !needed {
             continue;
         }
         let began = Instant::now();
@@ -153,9 +176,11 @@ fn one(lab: &Lab, workload: &Workload, wanted: &[&str], cells: &mut Vec<Cell>) {
             if reference.exists() {
                 return lab.compare(workload, &reference, &image);
             }
-            fs::rename(&image, &reference).map_err(|error| error.to_string())
+            let kept = fs::create_dir_all(kept).and_then(|()| fs::rename(&image, &reference));
+            kept.map_err(|error| error.to_string())
         });
         let seconds = began.elapsed().as_secs_f64();
+        ending::check()?;
         let _gone = fs::remove_file(&image);
         if let Err(error) = &result {
             say(&format!("{name}, {}: {error}", workload.name));
@@ -170,7 +195,7 @@ fn one(lab: &Lab, workload: &Workload, wanted: &[&str], cells: &mut Vec<Cell>) {
         say(&page::row(&cell));
         cells.push(cell);
     }
-    let _gone = fs::remove_file(reference);
+    Ok(())
 }
 
 fn workloads(wanted: &[&str]) -> Result<Vec<Workload>, String> {

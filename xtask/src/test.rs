@@ -42,5 +42,7 @@ pub(crate) fn run() -> Result<(), String> {
         return Ok(());
     }
     say("== beside Docker");
-    crate::differential::subset()
+    crate::differential::subset()?;
+    say("== in pods and as users");
+    crate::ladder::subset()
 }

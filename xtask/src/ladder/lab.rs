@@ -16,11 +16,36 @@ pub(super) struct Lab {
     bases: PathBuf,
     pub(super) strake: PathBuf,
     socket: String,
-    own_engine: bool,
 }
 
 /// The pod of one build.
 const POD: &str = "strake-ladder";
+
+/// Where everything is; the number of the process follows.
+const WORK: &str = "/var/tmp/strake-ladder-";
+
+/// Takes away what ladders have left that were killed.
+pub(super) fn clean() -> Result<(), String> {
+    for entry in fs::read_dir("/var/tmp").map_err(|error| error.to_string())?.flatten() {
+        let path = text(&entry.path());
+        let Some(pid) = path.strip_prefix(WORK) else { continue };
+        if Path::new("/proc").join(pid).exists() {
+            continue;
+        }
+        say(&format!("a ladder was killed: {path} is taken away"));
+        take_away(Path::new(&path))?;
+    }
+    Ok(())
+}
+
+/// Ends the engine of a ladder and removes its files.
+fn take_away(work: &Path) -> Result<(), String> {
+    let engine = work.join("docker");
+    if engine.exists() {
+        output(&text(&root().join("testdata/lab/dockerd.sh")), &["stop", &text(&engine)])?;
+    }
+    fs::remove_dir_all(work).map_err(|error| format!("{}: {error}", work.display()))
+}
 
 /// Folders of the host that no build of an ordinary host writes to.
 const WATCHED: &[&str] = &["/boot", "/etc", "/home", "/opt", "/srv", "/usr"];
@@ -29,7 +54,7 @@ impl Lab {
     /// Starts everything; `strake` is the binary, else a debug build is made.
     pub(super) fn start(strake: Option<&Path>, node: bool) -> Result<Self, String> {
         let strake = strake.map_or_else(strake_for_tests, |it| Ok(it.to_owned()))?;
-        let work = PathBuf::from(format!("/var/tmp/strake-ladder-{}", std::process::id()));
+        let work = PathBuf::from(format!("{WORK}{}", std::process::id()));
         let out = work.join("out");
         for folder in [&work, &out] {
             fs::create_dir_all(folder).map_err(|error| error.to_string())?;
@@ -45,14 +70,14 @@ impl Lab {
         let socket = given
             .unwrap_or_else(|| format!("unix://{}", work.join("docker/docker.sock").display()));
         // From here on its end cleans up.
-        let lab = Self { work, out, bases, strake: copy, socket, own_engine };
+        let lab = Self { work, out, bases, strake: copy, socket };
         let needed = ["debian", "node20"].into_iter().take(if node { 2 } else { 1 });
         let missing: Vec<&str> = needed.filter(|it| !lab.bases.join(it).exists()).collect();
         if !missing.is_empty() {
             let script = text(&root().join("testdata/bases/make.sh"));
             output(&script, &[&[text(&lab.bases).as_str()], &missing[..]].concat())?;
         }
-        if lab.own_engine {
+        if own_engine {
             let script = text(&root().join("testdata/lab/dockerd.sh"));
             output(&script, &["start", &text(&lab.work.join("docker"))])?;
         }
@@ -131,7 +156,8 @@ impl Lab {
         command
     }
 
-    fn store(&self, place: Place) -> String {
+    /// The store of a place.
+    pub(super) fn store(&self, place: Place) -> String {
         match place {
             Place::Pod(_) => "/tmp/store".to_owned(),
             Place::Root => text(&self.work.join("store-root")),
@@ -238,13 +264,9 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         self.end_pod();
-        if self.own_engine {
-            let script = text(&root().join("testdata/lab/dockerd.sh"));
-            let _stopped = output(&script, &["stop", &text(&self.work.join("docker"))]);
-        }
         let _gone = Command::new("userdel").arg(GRANTED).output();
-        if let Err(error) = fs::remove_dir_all(&self.work) {
-            say(&format!("xtask: {}: {error}", self.work.display()));
+        if let Err(error) = take_away(&self.work) {
+            say(&format!("xtask: {error}"));
         }
     }
 }

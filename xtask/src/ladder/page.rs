@@ -2,7 +2,7 @@
 
 use super::{Cell, ENVIRONMENTS, lab::Lab, workloads};
 use crate::shell::root;
-use std::{fmt::Write as _, fs};
+use std::{collections::BTreeMap, fmt::Write as _, fs};
 
 const HEAD: &str = "\
 # The ladder
@@ -55,19 +55,27 @@ pub(super) fn write(lab: &Lab, cells: &[Cell]) -> Result<(), String> {
     fs::write(path, page).map_err(|error| error.to_string())
 }
 
-/// The table of these cells, and of those in `old` whose workload is not among them.
+/// The table of these cells, and of those in `old` that were not built this time.
 fn merged(old: &str, cells: &[Cell]) -> String {
-    let workload = |row: &str| row.split('|').nth(2).map(|it| it.trim().to_owned());
-    let new: Vec<String> = cells.iter().map(row).collect();
-    let built: Vec<_> = cells.iter().map(|it| it.workload.clone()).collect();
-    let kept =
-        old.lines().filter(|it| it.contains("| namespaces |") || it.contains("| emulated   |"));
-    let kept = kept.filter(|it| workload(it).is_some_and(|it| !built.contains(&it)));
-    let mut rows: Vec<String> = kept.map(str::to_owned).chain(new).collect();
-    // In the order of the workloads; the environments of each are in theirs.
-    rows.sort_by_key(|it| workload(it));
-    let table = table(&[]);
-    std::iter::once(table).chain(rows).collect::<Vec<_>>().join("\n")
+    let key = |row: &str| -> Option<(String, String)> {
+        let mut fields = row.split('|').skip(1).map(|it| it.trim().to_owned());
+        let environment = fields.next()?;
+        Some((fields.next()?, environment))
+    };
+    let known = |row: &&str| {
+        let environment = key(row).map(|it| it.1);
+        ENVIRONMENTS.iter().any(|it| environment.as_deref() == Some(it.0))
+    };
+    let rows = old.split(SPEED).next().unwrap_or_default().lines().filter(known);
+    let mut rows: BTreeMap<_, _> = rows.filter_map(|it| Some((key(it)?, it.to_owned()))).collect();
+    rows.extend(cells.iter().map(row).filter_map(|it| Some((key(&it)?, it))));
+    let mut rows: Vec<_> = rows.into_iter().collect();
+    // By workload, then in the order of the environments.
+    rows.sort_by_key(|((workload, environment), _)| {
+        (workload.clone(), ENVIRONMENTS.iter().position(|it| it.0 == environment))
+    });
+    let rows = rows.into_iter().map(|(_, row)| row);
+    std::iter::once(table(&[])).chain(rows).collect::<Vec<_>>().join("\n")
 }
 
 const SPEED: &str = "## Speed\n";

@@ -4,8 +4,8 @@
 //! proot. The best of three runs counts; times are taken inside, so that they are the programs' own.
 
 use super::{
-    GRANTED, Place, USER,
-    lab::{Lab, quiet, text},
+    GRANTED, Place, USER, ending,
+    lab::{self, Lab, quiet, text},
     page,
 };
 use crate::{
@@ -21,6 +21,7 @@ use std::{
 };
 
 const BASE: &str = r#"FROM debian:bookworm-slim
+ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev make nodejs npm > /dev/null
 WORKDIR /srv/app
 COPY package.json .
@@ -50,10 +51,15 @@ done
 /// Milliseconds of each program.
 type Times = BTreeMap<String, u64>;
 
-pub(super) fn run(strake: &Path) -> Result<(), String> {
-    install(&[("dockerd", "docker.io"), ("newuidmap", "uidmap"), ("proot", "proot")])?;
+pub(super) fn run(strake: &Path, kept: Option<&Path>) -> Result<(), String> {
+    install(super::PROGRAMS)?;
+    install(&[("proot", "proot")])?;
+    ending::expect()?;
+    lab::clean()?;
     let lab = Lab::start(Some(strake), false)?;
-    let tree = prepare(&lab)?;
+    let layout = prepare(&lab, kept.unwrap_or(&lab.out))?;
+    let tree = lab.work.join("tree");
+    export(&lab, &layout, &tree)?;
     let mut rows = vec![("host, chroot".to_owned(), on_host(&tree)?, None)];
     let backends = [
         ("namespaces, root", Place::Root, "namespaces"),
@@ -63,20 +69,26 @@ pub(super) fn run(strake: &Path) -> Result<(), String> {
         ("emulated", Place::User(USER), "emulated"),
     ];
     for (name, place, backend) in backends {
-        match in_strake(&lab, place, backend) {
-            Ok((times, each)) => rows.push((name.to_owned(), times, Some(each))),
-            Err(error) => say(&format!("{name}: {error}")),
-        }
+        let (times, each) =
+            in_strake(&lab, &layout, place, backend).map_err(|error| format!("{name}: {error}"))?;
+        rows.push((name.to_owned(), times, Some(each)));
+        say(&table(&rows));
+        ending::check()?;
     }
     rows.push(("proot -0".to_owned(), under_proot(&tree)?, None));
     say(&table(&rows));
     page::write_speed(&table(&rows))
 }
 
-/// Builds the base, as a layout and as a tree.
-fn prepare(lab: &Lab) -> Result<PathBuf, String> {
+/// Builds the base as a layout, where it is not there already.
+fn prepare(lab: &Lab, kept: &Path) -> Result<PathBuf, String> {
+    let layout = kept.join("speed");
+    if layout.join("index.json").exists() {
+        return Ok(layout);
+    }
     let context = lab.work.join("speed");
-    fs::create_dir_all(&context).map_err(|error| error.to_string())?;
+    let made = fs::create_dir_all(&context).and_then(|()| fs::create_dir_all(kept));
+    made.map_err(|error| error.to_string())?;
     for (name, content) in [
         ("Dockerfile", BASE),
         ("package.json", PACKAGE),
@@ -85,17 +97,28 @@ fn prepare(lab: &Lab) -> Result<PathBuf, String> {
     ] {
         fs::write(context.join(name), content).map_err(|error| error.to_string())?;
     }
-    let tree = lab.work.join("tree");
-    let layout = lab.out.join("layout");
-    for to in [
-        format!("type=oci,tar=false,dest={}", layout.display()),
-        format!("type=local,dest={}", tree.display()),
-    ] {
-        let mut build = Command::new(&lab.strake);
-        build.arg("build").args(lab.names()).args(["-t", "speed:latest", "-o", &to]).arg(&context);
-        quiet(build.arg("--store").arg(lab.work.join("store-speed")))?;
-    }
-    Ok(tree)
+    let mut build = Command::new(&lab.strake);
+    build.arg("build").args(lab.names()).args(["-t", "speed:latest", "-o"]);
+    build.arg(format!("type=oci,tar=false,dest={}", layout.display())).arg(&context);
+    quiet(build.arg("--store").arg(lab.work.join("store-speed")))?;
+    Ok(layout)
+}
+
+/// Writes the base's tree.
+fn export(lab: &Lab, layout: &Path, tree: &Path) -> Result<(), String> {
+    let context = lab.work.join("tree-context");
+    let made = fs::create_dir_all(&context)
+        .and_then(|()| fs::write(context.join("Dockerfile"), "FROM speed\n"));
+    made.map_err(|error| error.to_string())?;
+    let mut build = Command::new(&lab.strake);
+    build.args(["build", "--build-context", &base(layout), "-o"]);
+    build.arg(format!("type=local,dest={}", tree.display())).arg(&context);
+    quiet(build.arg("--store").arg(lab.work.join("store-speed")))
+}
+
+/// The base under its name.
+fn base(layout: &Path) -> String {
+    format!("speed=oci-layout://{}:latest", layout.display())
 }
 
 fn times(told: &str) -> Result<Times, String> {
@@ -126,12 +149,18 @@ fn under_proot(tree: &Path) -> Result<Times, String> {
 }
 
 /// Times of the programs, and of a RUN that does nothing.
-fn in_strake(lab: &Lab, place: Place, backend: &str) -> Result<(Times, u64), String> {
-    let told = build(lab, place, backend, "RUN sh /srv/measure.sh\n")?.0;
+fn in_strake(
+    lab: &Lab,
+    layout: &Path,
+    place: Place,
+    backend: &str,
+) -> Result<(Times, u64), String> {
+    let build = |runs: &str| build(lab, layout, (place, backend), runs);
+    let told = build("RUN sh /srv/measure.sh\n")?.0;
     let times = times(&told)?;
     let none = |count: u32| -> Result<u128, String> {
         let runs: String = (0..count).map(|it| format!("RUN true {it}\n")).collect();
-        Ok(build(lab, place, backend, &runs)?.1)
+        Ok(build(&runs)?.1)
     };
     let (one, many) = (none(1)?, none(21)?);
     let each = u64::try_from(many.saturating_sub(one) / 20).map_err(|error| error.to_string())?;
@@ -139,16 +168,20 @@ fn in_strake(lab: &Lab, place: Place, backend: &str) -> Result<(Times, u64), Str
 }
 
 /// What a build tells, and the milliseconds that it takes.
-fn build(lab: &Lab, place: Place, backend: &str, runs: &str) -> Result<(String, u128), String> {
+fn build(
+    lab: &Lab,
+    layout: &Path,
+    (place, backend): (Place, &str),
+    runs: &str,
+) -> Result<(String, u128), String> {
     let context = lab.out.join("context");
     fs::create_dir_all(&context).map_err(|error| error.to_string())?;
     fs::write(context.join("Dockerfile"), format!("FROM speed\n{runs}"))
         .map_err(|error| error.to_string())?;
     let mut build = lab.strake(place);
-    let base = format!("speed=oci-layout://{}:latest", lab.out.join("layout").display());
     build.args(["build", "--no-cache", "--progress", "plain", "--sandbox", backend]);
-    build.args(["--build-context", &base, "-o", "type=cacheonly"]).arg(&context);
-    build.arg("--store").arg(lab.out.join(format!("store-{backend}-{place:?}")));
+    build.args(["--build-context", &base(layout), "-o", "type=cacheonly"]).arg(&context);
+    build.arg("--store").arg(lab.store(place));
     let began = Instant::now();
     let told = build.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     let taken = began.elapsed().as_millis();
