@@ -41,11 +41,18 @@ impl Reference {
         }
     }
 
-    /// As people write it: without `docker.io/` and `library/`.
+    /// As people write it: without `docker.io/` and `library/`, where it is still the same without.
     pub fn familiar(&self) -> String {
         let full = self.to_string();
-        let Some(short) = full.strip_prefix("docker.io/") else { return full };
-        short.strip_prefix("library/").unwrap_or(short).to_owned()
+        let first = self.repository.split('/').next().unwrap_or_default();
+        let short = match full.strip_prefix("docker.io/") {
+            Some(short) if !is_like_host(first) => short,
+            _ => return full,
+        };
+        match short.strip_prefix("library/") {
+            Some(word) if self.repository.matches('/').count() == 1 => word.to_owned(),
+            _ => short.to_owned(),
+        }
     }
 
     /// The same repository at another digest.
@@ -119,15 +126,17 @@ fn parse(text: &str) -> Result<Reference, &'static str> {
 /// The first component is a registry when it looks like a host: a dot, a port, capitals or `localhost`.
 fn split_registry(name: &str) -> (&str, &str) {
     match name.split_once('/') {
-        Some((host, path))
-            if host.contains(['.', ':'])
-                || host == "localhost"
-                || host.bytes().any(|it| it.is_ascii_uppercase()) =>
-        {
+        Some((host, path)) if is_like_host(host) => {
             (if host == "index.docker.io" { "docker.io" } else { host }, path)
         }
         _ => ("docker.io", name),
     }
+}
+
+fn is_like_host(text: &str) -> bool {
+    text.contains(['.', ':'])
+        || text == "localhost"
+        || text.bytes().any(|it| it.is_ascii_uppercase())
 }
 
 fn is_host(host: &str) -> bool {
@@ -178,6 +187,24 @@ fn is_component(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Reference;
+
+    #[test]
+    fn short_names_mean_the_same() {
+        for (text, want) in [
+            ("docker.io/library/node:20", "node:20"),
+            ("docker.io/ann/app", "ann/app:latest"),
+            ("docker.io/library/ann/app", "library/ann/app:latest"),
+            ("docker.io/r.io/app", "docker.io/r.io/app:latest"),
+            ("docker.io/localhost/app", "docker.io/localhost/app:latest"),
+            ("docker.io/library/localhost", "localhost:latest"),
+            ("r.io/library/node", "r.io/library/node:latest"),
+        ] {
+            let read: Reference = text.parse().unwrap();
+            assert_eq!(read.familiar(), want);
+            let again: Reference = want.parse().unwrap();
+            assert_eq!((&again.registry, &again.repository), (&read.registry, &read.repository));
+        }
+    }
 
     #[test]
     fn written_and_meant() {
