@@ -59,9 +59,11 @@ impl Failed {
                 ),
             ),
             Failed::Chain(why) => {
-                let sso = why.contains("SSO") || why.contains("sso");
-                let hint = sso.then(|| "sign in again with `aws sso login`".to_owned());
-                (format!("AWS credentials: {why}"), hint)
+                let hint = match why.contains("SSO") || why.contains("sso") {
+                    true => "sign in again with `aws sso login`",
+                    false => "check this runner's role or profile (AWS_PROFILE)",
+                };
+                (format!("AWS credentials: {why}"), Some(hint.to_owned()))
             }
             Failed::Said { code, message } | Failed::Passing { code, message, .. } => {
                 let hint = advice(&code, &message, host, action);
@@ -267,4 +269,46 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text.chars().filter(|it| !it.is_control()).take(600).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Failed, refused};
+    use crate::recognise;
+    use serde_json::json;
+
+    #[test]
+    fn what_passes_is_told_from_what_stays() {
+        for (status, body, passes) in [
+            (400, json!({ "__type": "ThrottlingException", "message": "Rate exceeded" }), true),
+            (400, json!({ "__type": "com.amazonaws.ecr#ServerException" }), true),
+            (429, json!({}), true),
+            (500, json!(null), true),
+            (503, json!({ "message": "try again" }), true),
+            (400, json!({ "__type": "AccessDeniedException", "message": "no" }), false),
+            (400, json!({ "__type": "RepositoryAlreadyExistsException" }), false),
+            (403, json!({ "Message": "no" }), false),
+            (501, json!({}), false),
+        ] {
+            let failed = refused(status, &body);
+            assert_eq!(matches!(failed, Failed::Passing { down: false, .. }), passes, "{body}");
+        }
+    }
+
+    #[test]
+    fn something_can_be_done() {
+        let host = recognise("123456789012.dkr.ecr.eu-west-1.amazonaws.com").unwrap();
+        let chain = |why: &str| Failed::Chain(why.to_owned());
+        for (failed, hint) in [
+            (chain("the SSO session has expired"), "aws sso login"),
+            (chain("IMDS is disabled"), "AWS_PROFILE"),
+            (Failed::NoCredentials, "AWS_ACCESS_KEY_ID"),
+            (refused(400, &json!({ "__type": "ExpiredTokenException" })), "aws sso login"),
+            (refused(400, &json!({ "__type": "AccessDeniedException" })), "allow ecr:Get"),
+            (refused(400, &json!({ "__type": "UnrecognizedClientException" })), "eu-west-1"),
+        ] {
+            let told = failed.told(&host, "GetAuthorizationToken").hint().unwrap();
+            assert!(told.contains(hint), "{told}");
+        }
+    }
 }
