@@ -33,6 +33,7 @@ pub use shellcheck::{Remark, ShellScript, scripts};
 
 use comments::Ignored;
 use strake_diag::{Diagnostic, Source};
+use strake_dockerfile::Dockerfile;
 
 /// What was found in one file.
 #[derive(Debug)]
@@ -51,9 +52,17 @@ pub fn lint(
     outside: &Outside,
     settings: &Settings,
 ) -> Result<Report, SettingsError> {
+    lint_parsed(strake_dockerfile::parse(source), outside, settings)
+}
+
+/// The same of a file that the parser has read.
+pub fn lint_parsed(
+    (file, problems): (Dockerfile, Vec<Diagnostic>),
+    outside: &Outside,
+    settings: &Settings,
+) -> Result<Report, SettingsError> {
     let active = settings.active()?;
     let ran: Vec<&str> = active.iter().map(|it| it.0.name).collect();
-    let (file, problems) = strake_dockerfile::parse(source);
     let facts = Facts::new(&file, &problems, outside, settings);
     let ignored = Ignored::read(&facts);
     let mut findings = Vec::new();
@@ -86,5 +95,5 @@ pub fn lint(
     }
     findings.sort_by(|a, b| (a.span, a.name()).cmp(&(b.span, b.name())));
     drop(facts);
-    Ok(Report { source: source.clone(), findings, problems })
+    Ok(Report { source: file.source, findings, problems })
 }

@@ -1,6 +1,7 @@
 //! What is known beside the Dockerfile: the caller reads it, rules only look.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Which builder the file is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,11 +51,11 @@ pub struct Outside {
     /// Which builder the file is for.
     pub builder: Builder,
     /// The build context.
-    pub context: Option<ContextFacts>,
+    pub context: Option<Arc<ContextFacts>>,
     /// Where the context is on this machine.
     pub root: Option<std::path::PathBuf>,
     /// The Git history of the context.
-    pub history: Option<History>,
+    pub history: Option<Arc<History>>,
     /// Measured seconds, by stage and text of the step: `stage-0 RUN npm ci`.
     pub seconds: BTreeMap<String, f64>,
     /// Variables that the base images bring.
@@ -64,7 +65,7 @@ pub struct Outside {
     /// By image: the platform that is wanted, and the one it has.
     pub platforms: BTreeMap<String, (String, String)>,
     /// Files that build this one in CI: path and text.
-    pub pipelines: Vec<(String, String)>,
+    pub pipelines: Arc<Vec<(String, String)>>,
     /// What ShellCheck remarks on the script of each RUN, by the number of the statement; lines are
     /// those of the script.
     pub remarks: BTreeMap<usize, Vec<crate::Remark>>,
@@ -79,8 +80,6 @@ pub struct ContextFacts {
     pub ignore: Option<IgnoreFile>,
     /// Another ignore file that does not count because of the first.
     pub shadowed: Option<String>,
-    /// The Dockerfile's own path in the context, if it is within.
-    pub dockerfile: Option<String>,
     /// There were more files than were looked at.
     pub cut: bool,
 }

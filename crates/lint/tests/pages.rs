@@ -63,7 +63,7 @@ impl Beside {
                     paths: line.split_whitespace().map(str::to_owned).collect(),
                 };
                 let commits = body.lines().enumerate().map(commit).collect();
-                self.outside.history = Some(History { commits });
+                self.outside.history = Some(History { commits }.into());
             }
             "text shellcheck" => self.outside.remarks = remarks(body),
             "toml settings" => {
@@ -82,7 +82,7 @@ impl Beside {
             }
             _ => {
                 let name = info.strip_prefix("text pipeline ").unwrap_or_else(|| panic!("{info}"));
-                self.outside.pipelines = vec![(name.to_owned(), body.to_owned())];
+                self.outside.pipelines = vec![(name.to_owned(), body.to_owned())].into();
             }
         }
         if let Some(text) = &self.context {
@@ -100,7 +100,7 @@ impl Beside {
             let files = text.lines().map(file).collect();
             let mut context = ContextFacts::new(files, ignore).unwrap();
             context.shadowed = self.shadowed.clone();
-            self.outside.context = Some(context);
+            self.outside.context = Some(context.into());
         }
     }
 }

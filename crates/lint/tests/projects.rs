@@ -45,10 +45,10 @@ fn play(page: &str) -> String {
             time: 1_700_000_000 - i64::try_from(at).unwrap() * 86_400,
             paths: line.split_whitespace().map(str::to_owned).collect(),
         };
-        History { commits: it.lines().enumerate().map(commit).collect() }
+        History { commits: it.lines().enumerate().map(commit).collect() }.into()
     });
     let builder = if page.contains("# kaniko") { Builder::Kaniko } else { Builder::Strake };
-    let context = Some(ContextFacts::new(files, ignore).unwrap());
+    let context = Some(ContextFacts::new(files, ignore).unwrap().into());
     let outside = Outside { builder, context, history, ..Outside::default() };
     let source = Source::new("Dockerfile", block("dockerfile before").unwrap());
     let settings = Settings::default();

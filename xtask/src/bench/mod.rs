@@ -4,8 +4,10 @@
 //! else the machine does meets all of them. Only the ratios mean anything elsewhere.
 
 mod digests;
+mod dockerfiles;
 mod goals;
 mod lab;
+mod lint;
 mod measure;
 mod plot;
 mod report;
@@ -31,7 +33,9 @@ struct Options {
     runs: usize,
     /// The largest size of each workload is divided by this.
     divide: u64,
-    /// Names of workloads, or `digests`; all where there are none.
+    /// hadolint, for `lint`; from PATH where it is not given.
+    hadolint: Option<PathBuf>,
+    /// Names of workloads, `digests` or `lint`; all where there are none.
     only: Vec<String>,
     /// Where the results are written, in the checkout.
     results: String,
@@ -48,10 +52,13 @@ struct Cell {
 }
 
 const USAGE: &str = "cargo xtask bench [--strake FILE] [--scratch DIR] [--runs N] [--divide N] \
-    [--results DIR] [WORKLOAD..|digests]";
+    [--results DIR] [--hadolint FILE] [WORKLOAD..|digests|lint]";
 
 pub(super) fn run(words: &[&str]) -> Result<(), String> {
     let options = options(words)?;
+    if options.only == ["lint"] {
+        return lint_alone(&options);
+    }
     install(&[
         ("time", "time"),
         ("pigz", "pigz"),
@@ -78,7 +85,23 @@ pub(super) fn run(words: &[&str]) -> Result<(), String> {
     let digests =
         if wanted("digests") { digests::lines(&bench, options.divide)? } else { Vec::new() };
     report::write(&bench, &cells, &digests, &options.results)?;
+    let Options { hadolint, results, runs, .. } = &options;
+    if wanted("lint") {
+        lint::run(&bench.strake, hadolint.as_deref(), &scratch, *runs, results)?;
+    }
     drop(bench);
+    fs::remove_dir_all(scratch).map_err(|error| error.to_string())
+}
+
+/// Needs nothing but the two linters.
+fn lint_alone(options: &Options) -> Result<(), String> {
+    let Options { strake: given, scratch, hadolint, runs, results, .. } = options;
+    let binary = match given {
+        Some(binary) => fs::canonicalize(binary).map_err(|error| error.to_string())?,
+        None => strake()?,
+    };
+    fs::create_dir_all(scratch).map_err(|error| error.to_string())?;
+    lint::run(&binary, hadolint.as_deref(), scratch, *runs, results)?;
     fs::remove_dir_all(scratch).map_err(|error| error.to_string())
 }
 
@@ -101,6 +124,7 @@ fn options(words: &[&str]) -> Result<Options, String> {
         scratch: PathBuf::from("/var/tmp/strake-bench"),
         runs: 3,
         divide: 1,
+        hadolint: None,
         only: Vec::new(),
         results: String::from("benches/results"),
     };
@@ -110,10 +134,12 @@ fn options(words: &[&str]) -> Result<Options, String> {
         match *word {
             "--strake" => options.strake = Some(PathBuf::from(value()?)),
             "--scratch" => options.scratch = PathBuf::from(value()?),
+            "--hadolint" => options.hadolint = Some(PathBuf::from(value()?)),
             "--results" => options.results = (*value()?).to_owned(),
             "--runs" => options.runs = number(value()?)?.max(1),
             "--divide" => options.divide = number(value()?)?.max(1) as u64,
-            name if name == "digests" || workloads::ALL.iter().any(|it| it.name == name) => {
+            name @ ("digests" | "lint") => options.only.push((*name).to_owned()),
+            name if workloads::ALL.iter().any(|it| it.name == name) => {
                 options.only.push(name.to_owned());
             }
             other => return Err(format!("no workload `{other}`; {USAGE}")),

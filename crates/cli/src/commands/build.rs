@@ -283,7 +283,8 @@ fn checks(request: &Request, checked: &Checked<'_>) -> Result<strake_lint::Repor
     outside.context = folder
         .filter(|it| it.is_dir())
         .map(|it| crate::linting::context::look(it, Some(dockerfile)))
-        .transpose()?;
+        .transpose()?
+        .map(std::sync::Arc::new);
     let settings = strake_lint::Settings {
         select: vec!["buildkit".to_owned()],
         ignore: vec!["InvalidDefinitionDescription".to_owned()],

@@ -41,10 +41,6 @@ pub(crate) fn look(folder: &Path, dockerfile: Option<&Path>) -> Result<ContextFa
     let mut facts = ContextFacts::new(files, ignore).map_err(wrong)?;
     facts.shadowed = shadowed;
     facts.cut = cut;
-    facts.dockerfile = dockerfile.and_then(|it| {
-        let (folder, it) = (folder.canonicalize().ok()?, it.canonicalize().ok()?);
-        it.strip_prefix(folder).ok().map(|it| it.to_string_lossy().into_owned())
-    });
     Ok(facts)
 }
 

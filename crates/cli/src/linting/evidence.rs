@@ -6,9 +6,8 @@ use super::{context, history};
 use crate::{environment, failure::Failure};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use strake_cache::Store;
-use strake_diag::Source;
 use strake_dockerfile::{Dockerfile, Instruction};
 use strake_lint::{Builder, ContextFacts, History, Outside};
 
@@ -20,7 +19,7 @@ pub(crate) struct Evidence {
     /// Where the store is or would be.
     folder: Option<PathBuf>,
     contexts: Mutex<BTreeMap<Where, &'static OnceLock<Seen>>>,
-    pipelines: OnceLock<Vec<(String, String)>>,
+    pipelines: OnceLock<Arc<Vec<(String, String)>>>,
 }
 
 /// A folder, and the Dockerfile where it has an ignore file of its own.
@@ -28,8 +27,8 @@ type Where = (PathBuf, Option<PathBuf>);
 
 #[derive(Clone)]
 struct Seen {
-    context: Option<ContextFacts>,
-    history: Option<History>,
+    context: Arc<ContextFacts>,
+    history: Option<Arc<History>>,
 }
 
 impl Evidence {
@@ -59,13 +58,12 @@ impl Evidence {
     }
 
     /// What is known beside one file.
-    pub(crate) fn of(&self, target: &Target, source: &Source) -> Result<Outside, Failure> {
+    pub(crate) fn of(&self, target: &Target, file: &Dockerfile) -> Result<Outside, Failure> {
         let mut outside = Outside { builder: self.builder, ..Outside::default() };
         outside.named = target.contexts.clone();
         if self.off {
             return Ok(outside);
         }
-        let (file, _) = strake_dockerfile::parse(source);
         let folder = match &target.context {
             Some(folder) if folder.is_dir() => Some(folder.clone()),
             Some(folder) => {
@@ -73,19 +71,15 @@ impl Evidence {
                 return Err(Failure::usage(text));
             }
             None if target.text.is_some() => None,
-            None => Some(guess(&target.path, &file)),
+            None => Some(guess(&target.path, file)),
         };
-        outside.seconds = self.seconds(&file);
-        outside.pipelines = self.pipelines.get_or_init(pipelines).clone();
+        outside.seconds = self.seconds(file);
+        outside.pipelines = self.pipelines.get_or_init(|| Arc::new(pipelines())).clone();
         let Some(folder) = folder else { return Ok(outside) };
         let path = target.text.is_none().then_some(target.path.as_path());
         let seen = self.seen(&folder, path)?;
-        outside.context = seen.context;
+        outside.context = Some(seen.context);
         outside.history = seen.history;
-        if let Some(context) = &mut outside.context {
-            let name = path.and_then(|it| it.strip_prefix(&folder).ok());
-            context.dockerfile = name.map(|it| it.to_string_lossy().into_owned());
-        }
         outside.root = Some(folder);
         Ok(outside)
     }
@@ -105,8 +99,11 @@ impl Evidence {
         if let Some(seen) = cell.get() {
             return Ok(seen.clone());
         }
-        let context = Some(context::look(folder, own)?);
-        let seen = cell.get_or_init(|| Seen { context, history: history::read(folder) });
+        let context = Arc::new(context::look(folder, own)?);
+        let seen = cell.get_or_init(|| {
+            let history = history::read(folder).map(Arc::new);
+            Seen { context, history }
+        });
         Ok(seen.clone())
     }
 
@@ -140,6 +137,9 @@ impl Evidence {
 pub(crate) fn guess(path: &Path, file: &Dockerfile) -> PathBuf {
     let own = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let here = Path::new(".");
+    if own == here || path.is_absolute() {
+        return own.to_owned();
+    }
     let sources: Vec<String> = file
         .statements
         .iter()
@@ -155,7 +155,7 @@ pub(crate) fn guess(path: &Path, file: &Dockerfile) -> PathBuf {
         })
         .collect();
     let count = |folder: &Path| sources.iter().filter(|it| folder.join(it).exists()).count();
-    if path.is_relative() && count(here) > count(own) { here.to_owned() } else { own.to_owned() }
+    if count(here) > count(own) { here.to_owned() } else { own.to_owned() }
 }
 
 /// Files of this folder that tell how images are built in CI.

@@ -121,9 +121,12 @@ impl Server {
         let settings = settings::nearest(&path).unwrap_or_default();
         let builder = settings.builder.unwrap_or_default();
         let evidence = Evidence::with(builder, !path.is_file(), None);
-        let mut outside = evidence.of(&target, &source).unwrap_or_default();
+        let parsed = strake_dockerfile::parse(&source);
+        let mut outside = evidence.of(&target, &parsed.0).unwrap_or_default();
         outside.remarks = remarks(&target, &source, &settings);
-        let Ok(report) = strake_lint::lint(&source, &outside, &settings) else { return Vec::new() };
+        let Ok(report) = strake_lint::lint_parsed(parsed, &outside, &settings) else {
+            return Vec::new();
+        };
         let message = published(uri, diagnostics(&report));
         self.documents.insert(uri.to_owned(), report);
         vec![message]

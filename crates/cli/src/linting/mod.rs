@@ -110,10 +110,11 @@ fn lint_one(
     settings: &Settings,
     evidence: &Evidence,
 ) -> Result<Report, Failure> {
-    let mut outside = evidence.of(target, source)?;
+    let parsed = strake_dockerfile::parse(source);
+    let mut outside = evidence.of(target, &parsed.0)?;
     outside.remarks = remarks;
     if !args.fix && !args.diff {
-        return strake_lint::lint(source, &outside, settings).map_err(wrong);
+        return strake_lint::lint_parsed(parsed, &outside, settings).map_err(wrong);
     }
     let safety = if args.unsafe_fixes { Safety::Unsafe } else { Safety::Safe };
     let fixed = strake_lint::fix_file(source, &outside, settings, safety).map_err(wrong)?;

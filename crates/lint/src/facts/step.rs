@@ -171,6 +171,9 @@ pub(super) fn all<'a>(facts: &Facts<'a>) -> Vec<Step<'a>> {
             mounts: Vec::new(),
         };
         if let Some(Instruction::Run(run)) = instruction {
+            if let Some(shell) = fed(run).filter(|it| !it.is_empty()) {
+                step.shell = shell;
+            }
             step.mounts = run.mounts.iter().map(Mount::read).collect();
             step.script = script(&step, run, facts);
         }
@@ -237,6 +240,29 @@ fn script(step: &Step<'_>, run: &Run, facts: &Facts<'_>) -> Script {
     }
 }
 
+/// The words of the shell that a RUN feeds its only heredoc to, as `RUN bash -e <<EOF`; none where it is
+/// the one of SHELL.
+fn fed(run: &Run) -> Option<Vec<String>> {
+    match &run.command {
+        Command::Shell(line) => reader(line, &run.heredocs),
+        Command::Exec { .. } => None,
+    }
+}
+
+fn reader(line: &Word, heredocs: &[Heredoc]) -> Option<Vec<String>> {
+    let (redirects, words): (Vec<&str>, Vec<&str>) =
+        line.text.split_whitespace().partition(|it| it.starts_with("<<"));
+    let is_shell = |it: &str| {
+        let name = it.rsplit('/').next().unwrap_or(it);
+        matches!(name, "sh" | "bash" | "dash" | "ash" | "ksh" | "zsh")
+    };
+    let option =
+        |it: &[&str]| it[1].starts_with('-') || it[0].starts_with('-') && it[0].ends_with('o');
+    let reads = words.first().is_none_or(|it| is_shell(it)) && words.windows(2).all(option);
+    let alone = heredocs.len() == 1 && redirects.len() == 1 && reads;
+    alone.then(|| words.into_iter().map(str::to_owned).collect())
+}
+
 /// The script, and where its parts stand; nothing where the body is for another program.
 fn text(
     statement: &Statement,
@@ -246,11 +272,7 @@ fn text(
 ) -> (Option<String>, Vec<(usize, usize)>) {
     let source = &facts.file.source.text;
     if let Some(first) = heredocs.first()
-        && line.text.trim_start().starts_with("<<")
-        && line.text.split_whitespace().count() <= 2
-        && heredocs.len() == 1
-        && line.text.trim_start_matches(['<', '-', ' ']).trim().trim_matches(['"', '\''])
-            == first.name
+        && reader(line, heredocs).is_some()
     {
         let shebang = first.content.trim_start().strip_prefix("#!");
         let program = shebang.and_then(|it| it.lines().next());

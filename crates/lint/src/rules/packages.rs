@@ -101,6 +101,19 @@ fn removes(cmd: &Cmd, folder: &str) -> bool {
     cmd.is(&["rm", "find"]) && cmd.args.iter().any(below)
 }
 
+/// The first command that leaves something behind and behind which nothing cleans. What cleans in a
+/// function counts from anywhere.
+fn uncleaned(
+    commands: &[Cmd],
+    leaves: impl Fn(&Cmd) -> bool,
+    cleans: impl Fn(&Cmd) -> bool,
+) -> Option<&Cmd> {
+    let last = commands.iter().rposition(&cleans);
+    let anywhere = commands.iter().any(|it| it.depth > 0 && cleans(it));
+    let mut behind = commands.iter().skip(last.map_or(0, |it| it + 1));
+    behind.find(|it| leaves(it)).filter(|_| !anywhere)
+}
+
 fn apt_lists(facts: &Facts<'_>, out: &mut Sink<'_>) {
     let count = facts.stages.len();
     for step in facts.runs() {
@@ -111,10 +124,10 @@ fn apt_lists(facts: &Facts<'_>, out: &mut Sink<'_>) {
                 || facts.stages[stage].from.name.is_none()
         });
         let commands = &step.script.commands;
-        let update = commands.iter().find(|it| it.is(&["apt-get", "apt"]) && it.has("update"));
-        let Some(update) = update.filter(|_| shipped) else { continue };
-        let kept = !commands.iter().any(|it| removes(it, LISTS)) && !step.mounts_over(LISTS);
-        if kept {
+        let updates = |it: &Cmd| it.is(&["apt-get", "apt"]) && it.has("update");
+        let kept = uncleaned(commands, updates, |it| removes(it, LISTS));
+        let Some(update) = kept.filter(|_| shipped) else { continue };
+        if !step.mounts_over(LISTS) {
             let message = "the package lists stay in this layer";
             let finding = out.at(update.span, message);
             finding.hint(format!("end the RUN with `&& rm -rf {LISTS}/*`, or mount a cache there"));
@@ -279,14 +292,12 @@ fn pip_cache(facts: &Facts<'_>, out: &mut Sink<'_>) {
         let cleaned = |it: &Cmd| {
             removes(it, "/root/.cache") || is_pip(it) && it.has("cache") && it.has("purge")
         };
-        if exported || commands.iter().any(cleaned) {
-            continue;
-        }
-        let bad = commands.iter().find(|it| {
+        let caches = |it: &Cmd| {
             pip_install(it).is_some()
                 && !it.has("--no-cache-dir")
                 && !it.assignments.iter().any(|(name, _)| name == "PIP_NO_CACHE_DIR")
-        });
+        };
+        let bad = uncleaned(commands, caches, cleaned).filter(|_| !exported);
         let Some(cmd) = bad else { continue };
         let finding = out.at(cmd.span, "pip's cache stays in this layer");
         finding.hint("add `--no-cache-dir`, or `--mount=type=cache,target=/root/.cache/pip`");
@@ -347,13 +358,9 @@ fn apk_cache(facts: &Facts<'_>, out: &mut Sink<'_>) {
     for step in facts.runs() {
         let mounted = step.mounts_over("/var/cache/apk") || step.mounts_over("/etc/apk/cache");
         let commands = &step.script.commands;
-        let bad = commands.iter().find(|it| {
-            it.is(&["apk"]) && it.has("add") && !it.has_any(&["--no-cache"])
-        });
+        let adds = |it: &Cmd| it.is(&["apk"]) && it.has("add") && !it.has_any(&["--no-cache"]);
+        let bad = uncleaned(commands, adds, |it| removes(it, "/var/cache/apk"));
         let Some(cmd) = bad.filter(|_| !mounted) else { continue };
-        if commands.iter().any(|it| removes(it, "/var/cache/apk")) {
-            continue;
-        }
         let finding = out.at(cmd.span, "apk's index stays in this layer");
         finding.hint("add `--no-cache`, or `--mount=type=cache,target=/var/cache/apk`");
         let verb = cmd.args.iter().find(|it| it.text == "add");
@@ -411,10 +418,10 @@ fn kept(
     how: &str,
 ) {
     for step in facts.runs() {
-        let commands = &step.script.commands;
-        let Some(cmd) = commands.iter().find(|it| installs(it)) else { continue };
-        let gone = commands.iter().any(|it| cleans(it) || folders.iter().any(|at| removes(it, at)));
-        if !gone && !folders.iter().any(|it| step.mounts_over(it)) {
+        let gone = |it: &Cmd| cleans(it) || folders.iter().any(|at| removes(it, at));
+        let cmd = uncleaned(&step.script.commands, &installs, gone);
+        let Some(cmd) = cmd else { continue };
+        if !folders.iter().any(|it| step.mounts_over(it)) {
             let message = format!("{}'s cache stays in this layer", cmd.name);
             let hint = format!("end with `{how}`, or mount a cache on {}", folders[0]);
             out.at(cmd.span, message).hint(hint);
@@ -509,15 +516,13 @@ fn yarn_cache(facts: &Facts<'_>, out: &mut Sink<'_>) {
             stage + 1 == count || facts.stages.iter().any(|it| it.base == Base::Stage(stage))
         });
         let commands = &step.script.commands;
-        let Some(cmd) = commands.iter().find(|it| it.is(&["yarn"]) && it.has("install")) else {
-            continue;
-        };
+        let installs = |it: &Cmd| it.is(&["yarn"]) && it.has("install");
         let clean = |it: &Cmd| it.is(&["yarn"]) && it.has("cache") && it.has("clean");
-        let cleaned = commands.iter().any(clean);
+        let Some(cmd) = uncleaned(commands, installs, clean) else { continue };
         let mounted = step.mounts.iter().any(|it| {
             matches!(it.kind.as_str(), "cache" | "tmpfs") && it.target().contains("yarn")
         }) || cached(step, "yarn");
-        if !cleaned && !mounted && shipped {
+        if !mounted && shipped {
             let hint =
                 "end with `yarn cache clean`, or mount a cache on /usr/local/share/.cache/yarn";
             out.at(cmd.span, "yarn's cache stays in this layer").hint(hint);

@@ -85,11 +85,17 @@ fn relinked(facts: &Facts<'_>, out: &mut Sink<'_>) {
     }
 }
 
+/// Whether the words of a shell turn pipefail on: `-o pipefail`, `-euxo pipefail`.
+fn is_told(shell: &[String]) -> bool {
+    shell.windows(2).any(|it| {
+        let option = it[0].starts_with('-') && it[0].contains('o') && !it[0].starts_with("--");
+        it[1] == "pipefail" && option || it[1] != "pipefail" && it[1].contains("pipefail")
+    })
+}
+
 fn pipefail(facts: &Facts<'_>, out: &mut Sink<'_>) {
     for step in facts.runs() {
-        let options = &step.shell;
-        let fails = options.iter().skip(1).any(|it| it.contains("pipefail"));
-        if fails || !matches!(step.shell_name(), "sh" | "bash" | "ash" | "zsh" | "dash") {
+        if is_told(&step.shell) || !matches!(step.shell_name(), "sh" | "bash" | "ash" | "zsh" | "dash") {
             continue;
         }
         let commands = &step.script.commands;
