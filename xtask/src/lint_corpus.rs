@@ -29,6 +29,70 @@ const LABELS: &[(&str, &str)] = &[
     ("contact", "email"),
 ];
 
+/// What a file has that a rule looks at: without a finding it is a near miss.
+const SUBJECTS: &[(&str, &str)] = &[
+    ("DL1001", "ignore="),
+    ("DL3000", "WORKDIR "),
+    ("DL3001", "RUN "),
+    ("DL3002", "USER "),
+    ("DL3003", "cd "),
+    ("DL3004", "sudo"),
+    ("DL3006", "FROM "),
+    ("DL3007", "FROM "),
+    ("DL3008", "apt-get "),
+    ("DL3009", "apt-get "),
+    ("DL3010", "COPY "),
+    ("DL3011", "EXPOSE "),
+    ("DL3012", "HEALTHCHECK "),
+    ("DL3013", "pip"),
+    ("DL3014", "apt-get "),
+    ("DL3015", "apt-get "),
+    ("DL3016", "npm "),
+    ("DL3018", "apk "),
+    ("DL3019", "apk "),
+    ("DL3020", "ADD "),
+    ("DL3021", "COPY "),
+    ("DL3022", "--from="),
+    ("DL3023", "--from="),
+    ("DL3024", " AS "),
+    ("DL3025", "CMD "),
+    ("DL3026", "FROM "),
+    ("DL3027", "apt"),
+    ("DL3028", "gem "),
+    ("DL3029", "--platform"),
+    ("DL3030", "yum "),
+    ("DL3032", "yum "),
+    ("DL3033", "yum "),
+    ("DL3034", "zypper "),
+    ("DL3035", "zypper "),
+    ("DL3036", "zypper "),
+    ("DL3037", "zypper "),
+    ("DL3038", "dnf "),
+    ("DL3040", "dnf "),
+    ("DL3041", "dnf "),
+    ("DL3042", "pip"),
+    ("DL3043", "ONBUILD "),
+    ("DL3044", "ENV "),
+    ("DL3045", "COPY "),
+    ("DL3046", "useradd "),
+    ("DL3047", "wget "),
+    ("DL3057", "FROM "),
+    ("DL3059", "RUN "),
+    ("DL3060", "yarn "),
+    ("DL3061", "FROM "),
+    ("DL3062", "go "),
+    ("DL3063", "FROM "),
+    ("DL3064", "ENV "),
+    ("DL3065", "RUN "),
+    ("DL3066", "USER "),
+    ("DL4000", "aintainer"),
+    ("DL4001", "curl"),
+    ("DL4003", "CMD "),
+    ("DL4004", "ENTRYPOINT "),
+    ("DL4005", "/bin/sh"),
+    ("DL4006", "|"),
+];
+
 struct Options {
     hadolint: PathBuf,
     strake: Option<PathBuf>,
@@ -54,6 +118,7 @@ pub(super) fn run(words: &[&str]) -> Result<(), String> {
         ours.extend(strake_lint(&strake, &options.scratch, group)?);
     }
     let failed = compare(&options.scratch, &theirs, &ours)?;
+    near_misses(&options.scratch, &theirs, &ours);
     if options.speed {
         speed(&options, &strake, &groups)?;
     }
@@ -251,6 +316,34 @@ fn compare(scratch: &Path, theirs: &Found, ours: &Found) -> Result<bool, String>
         agreed.values().sum::<usize>()
     ));
     Ok(failed)
+}
+
+/// Tells in how many files each rule is near and silent, by both; what is not in the table is about labels.
+fn near_misses(scratch: &Path, theirs: &Found, ours: &Found) {
+    let mut codes: BTreeSet<&str> = BTreeSet::new();
+    for found in theirs.values().chain(ours.values()) {
+        codes.extend(found.iter().map(|it| it.1.as_str()));
+    }
+    codes.remove("DL1000");
+    let texts: Vec<(&String, String)> = theirs
+        .keys()
+        .map(|it| (it, fs::read_to_string(scratch.join(it)).unwrap_or_default()))
+        .collect();
+    let silent = |found: &Found, file: &String, code: &str| {
+        found.get(file).is_none_or(|it| !it.iter().any(|it| it.1 == code || it.1 == "DL1000"))
+    };
+    let mut spared = Vec::new();
+    for code in codes {
+        let subject = SUBJECTS.iter().find(|it| it.0 == code).map_or("LABEL ", |it| it.1);
+        let near = texts.iter().filter(|(file, text)| {
+            text.contains(subject) && silent(theirs, file, code) && silent(ours, file, code)
+        });
+        spared.push((code, near.count()));
+    }
+    let all: Vec<String> = spared.iter().map(|(code, count)| format!("{code} {count}")).collect();
+    say(&format!("near and silent: {}", all.join(", ")));
+    let few: Vec<&str> = spared.iter().filter(|it| it.1 < 2).map(|it| it.0).collect();
+    say(&format!("{} rules; near fewer than two files: {few:?}", spared.len()));
 }
 
 /// Medians of both over 300 files, in turns.

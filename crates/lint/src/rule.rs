@@ -247,6 +247,20 @@ impl Rule {
         self.aliases.iter().find(letters).copied()
     }
 
+    /// How much the page tests: findings of its bad examples, and instructions of its good ones.
+    pub fn tested(&self) -> (usize, usize) {
+        let blocks = |info: &'static str| {
+            let all = self.doc.split(info).skip(1);
+            all.filter_map(|it| it.split("```").next()).flat_map(str::lines)
+        };
+        let findings = blocks("```text findings\n").filter(|it| !it.starts_with(' '));
+        let is_instruction = |it: &&str| {
+            let word = it.split(' ').next().unwrap_or_default();
+            word.len() > 1 && word.bytes().all(|it| it.is_ascii_uppercase())
+        };
+        (findings.count(), blocks("```dockerfile good\n").filter(is_instruction).count())
+    }
+
     /// The first paragraph of the page.
     pub fn summary(&self) -> &'static str {
         let body = self.doc.split_once("\n\n").map_or(self.doc, |(_, body)| body);

@@ -48,7 +48,7 @@ const NOT_HERE: &[u32] = &[1090, 1091, 1128, 2187];
 pub fn scripts(source: &Source, rc: &str) -> Vec<ShellScript> {
     let (file, problems) = strake_dockerfile::parse(source);
     let (outside, settings) = (Outside::default(), Settings::default());
-    let facts = Facts::new(&file, &problems, &outside, &settings);
+    let facts = Facts::unread(&file, &problems, &outside, &settings);
     facts.runs().filter_map(|step| script(&facts, step, rc)).collect()
 }
 

@@ -94,6 +94,26 @@ impl<'a> Facts<'a> {
         outside: &'a Outside,
         settings: &'a Settings,
     ) -> Facts<'a> {
+        Facts::with(file, problems, outside, settings, Script::read)
+    }
+
+    /// The same, but that scripts are only gathered: there are no commands.
+    pub(crate) fn unread(
+        file: &'a Dockerfile,
+        problems: &'a [Diagnostic],
+        outside: &'a Outside,
+        settings: &'a Settings,
+    ) -> Facts<'a> {
+        Facts::with(file, problems, outside, settings, Script::unread)
+    }
+
+    fn with(
+        file: &'a Dockerfile,
+        problems: &'a [Diagnostic],
+        outside: &'a Outside,
+        settings: &'a Settings,
+        read: fn(String, Vec<(usize, usize)>) -> Script,
+    ) -> Facts<'a> {
         let mut facts = Facts {
             file,
             problems,
@@ -105,7 +125,7 @@ impl<'a> Facts<'a> {
         };
         facts.read_stages();
         facts.read_vars();
-        facts.steps = step::all(&facts);
+        facts.steps = step::all(&facts, read);
         for at in 0..facts.stages.len() {
             facts.stages[at].base = facts.base(at);
         }

@@ -29,9 +29,14 @@ pub struct Script {
 }
 
 impl Script {
+    /// A script without its commands.
+    pub(crate) fn unread(text: String, places: Vec<(usize, usize)>) -> Script {
+        Script { text, places, ..Script::default() }
+    }
+
     /// Reads `text`, of which byte `offset` stands at `source` for each of `places`.
     pub(crate) fn read(text: String, places: Vec<(usize, usize)>) -> Script {
-        let mut script = Script { text, places, ..Script::default() };
+        let mut script = Script::unread(text, places);
         let Some(program) = parse(&script.text) else { return script };
         let mut walk = Walk { script: &script, at: None, found: Vec::new(), depth: 0, lines: 0 };
         for list in &program.complete_commands {

@@ -130,8 +130,11 @@ struct State {
     user: Option<String>,
 }
 
+/// Makes a script of its text and the places of its parts.
+type Reader = fn(String, Vec<(usize, usize)>) -> Script;
+
 /// All steps of a file.
-pub(super) fn all<'a>(facts: &Facts<'a>) -> Vec<Step<'a>> {
+pub(super) fn all<'a>(facts: &Facts<'a>, read: Reader) -> Vec<Step<'a>> {
     let mut steps = Vec::new();
     let mut ends: Vec<State> = Vec::new();
     let mut state = State::default();
@@ -175,7 +178,7 @@ pub(super) fn all<'a>(facts: &Facts<'a>) -> Vec<Step<'a>> {
                 step.shell = shell;
             }
             step.mounts = run.mounts.iter().map(Mount::read).collect();
-            step.script = script(&step, run, facts);
+            step.script = script(&step, run, facts, read);
         }
         steps.push(step);
     }
@@ -211,7 +214,7 @@ fn follow(state: &mut State, instruction: &Instruction, facts: &Facts<'_>, index
     }
 }
 
-fn script(step: &Step<'_>, run: &Run, facts: &Facts<'_>) -> Script {
+fn script(step: &Step<'_>, run: &Run, facts: &Facts<'_>, read: Reader) -> Script {
     match &run.command {
         Command::Exec { words, span } => match words.as_slice() {
             [shell, flag, body]
@@ -219,7 +222,7 @@ fn script(step: &Step<'_>, run: &Run, facts: &Facts<'_>) -> Script {
                     && flag.starts_with('-')
                     && flag.ends_with('c') =>
             {
-                let mut script = Script::read(body.clone(), Vec::new());
+                let mut script = read(body.clone(), Vec::new());
                 for command in &mut script.commands {
                     command.span = *span;
                     command.name_span = *span;
@@ -233,7 +236,7 @@ fn script(step: &Step<'_>, run: &Run, facts: &Facts<'_>) -> Script {
         Command::Shell(line) => {
             let (text, places) = text(step.statement, line, &run.heredocs, facts);
             match text {
-                Some(text) => Script::read(text, places),
+                Some(text) => read(text, places),
                 None => Script::default(),
             }
         }

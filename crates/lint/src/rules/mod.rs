@@ -48,6 +48,7 @@ families! {
     stages,
     syntax,
     transfer,
+    users,
     variables,
 }
 
@@ -76,12 +77,14 @@ pub fn table() -> String {
     let mut text = "# Rules of `strake lint`\n\n\
         Every page is the rule's documentation and its test. A rule that is not on runs with `--select` or\n\
         `--extend-select`. Fixes: *safe* leaves the plan what it is (`--fix`), *unsafe* may change the image\n\
-        (`--fix --unsafe-fixes`), *shown* is for a person to look at.\n\n\
-        | rule | also | group | level | on | fix | since |\n|---|---|---|---|---|---|---|\n"
+        (`--fix --unsafe-fixes`), *shown* is for a person to look at. *Tested* are the findings of a page's bad\n\
+        examples and the instructions of its good ones; `testdata/lint` has more.\n\n\
+        | rule | also | group | level | on | fix | since | tested |\n|---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for rule in ALL.iter() {
+        let (found, spared) = rule.tested();
         text.push_str(&format!(
-            "| [{name}](rules/{name}.md) | {} | {} | {} | {} | {} | {} |\n",
+            "| [{name}](rules/{name}.md) | {} | {} | {} | {} | {} | {} | {found} + {spared} |\n",
             rule.aliases.join(", "),
             rule.group.word(),
             rule.level.word(),
