@@ -203,8 +203,16 @@ impl Ecr {
         if first <= Source::Nobody && *host == EcrHost::Public {
             return Ok((Source::Nobody, Credentials::Anonymous));
         }
-        let credentials = self.login(host).map_err(|it| it.told(host, LOGIN))?;
-        Ok((Source::Aws, credentials))
+        match (self.login(host), self.other(registry, repository)) {
+            (Ok(credentials), _) => Ok((Source::Aws, credentials)),
+            // The only login there is: what the registry says of it is to be told.
+            (Err(Failed::NoCredentials), Ok(left))
+                if left != Credentials::Anonymous && *host != EcrHost::Public =>
+            {
+                Ok((Source::Other, left))
+            }
+            (Err(failed), _) => Err(failed.told(host, LOGIN)),
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -310,6 +318,8 @@ impl Keychain for Ecr {
             state.tokens.remove(&host);
         } else {
             state.first.insert(host, given.next());
+            // Somebody may have logged in anew.
+            state.others.retain(|(other, _), _| other != registry);
         }
     }
 }

@@ -8,6 +8,12 @@ pub fn hint(error: &Error) -> Option<String> {
     match error {
         Error::Denied { registry, request, message, .. } => {
             let host = recognise(registry)?;
+            if message.as_deref().is_some_and(|it| it.contains("token has expired")) {
+                return Some(format!(
+                    "give this runner a role, which is used by itself; or renew the login: `aws ecr \
+                     get-login-password | strake login -u AWS --password-stdin {registry}`"
+                ));
+            }
             let told = message.as_deref().and_then(missing);
             let (action, resource) = match told {
                 Some(told) => told,

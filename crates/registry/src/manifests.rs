@@ -144,7 +144,10 @@ impl Inner {
                 match answer.status().as_u16() {
                     200..=299 => Ok(Some(said_digest(&answer))),
                     404 => Ok(None),
-                    _ => Err(Failed::from(answer.failure().await)),
+                    _ => {
+                        let scopes = Scopes::pull(&reference.repository);
+                        Err(Failed::from(self.failed_head(&host, &scopes, answer).await))
+                    }
                 }
             })
             .await?;

@@ -221,7 +221,7 @@ impl Inner {
             404 => Ok(false),
             // Storage elsewhere may allow a GET and no HEAD: not known to be there.
             _ if answer.url().origin() != asked => Ok(false),
-            _ => Err(answer.failure().await),
+            _ => Err(self.failed_head(host, scopes, answer).await),
         }
     }
 

@@ -164,6 +164,29 @@ impl Inner {
         }
     }
 
+    /// The error that the answer to a HEAD is. Such answers have no words: why it was denied is asked for
+    /// where everybody may ask.
+    pub(crate) async fn failed_head(
+        &self,
+        host: &Host,
+        scopes: &Scopes,
+        answer: Response,
+    ) -> Error {
+        let error = answer.failure().await;
+        let Error::Denied { registry, request, signed_in, message: None } = error else {
+            return error;
+        };
+        let asked = match self.url(host, "v2/").await {
+            Ok(url) => self.send(&Call::new(host, scopes, Method::GET, url)).await,
+            Err(error) => Err(error),
+        };
+        let message = match asked {
+            Ok(answer) if answer.status() == StatusCode::FORBIDDEN => answer.message().await,
+            _ => None,
+        };
+        Error::Denied { registry, request, signed_in, message }
+    }
+
     async fn once(
         &self,
         call: &Call<'_>,

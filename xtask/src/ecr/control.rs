@@ -97,10 +97,10 @@ impl Control {
         lock(&self.state).failures = failures.to_vec();
     }
 
-    /// A login as somebody else would get it.
-    pub(super) fn hand_out(&self) -> String {
+    /// A login as somebody else would get it, good for so long.
+    pub(super) fn hand_out(&self, life: Duration) -> String {
         let mut state = lock(&self.state);
-        let until = Instant::now() + Duration::from_secs(3600);
+        let until = Instant::now() + life;
         state.logins.push(Login { until, handed: true });
         format!("aws-token-{}", state.logins.len() - 1)
     }

@@ -4,6 +4,7 @@
 use super::{Bench, Ended, HOST};
 use crate::noise;
 use fs_err as fs;
+use std::time::Duration;
 
 /// The registry that everybody may read from.
 const PUBLIC: &str = "public.ecr.aws";
@@ -37,8 +38,9 @@ fn busy(bench: &mut Bench) -> Result<(), String> {
 }
 
 fn logins(bench: &mut Bench) -> Result<(), String> {
-    let good = bench.control.hand_out();
-    let (good, stale) = (docker_login(bench, HOST, &good)?, docker_login(bench, HOST, "stale")?);
+    let good = bench.control.hand_out(Duration::from_secs(3600));
+    let stale = bench.control.hand_out(Duration::ZERO);
+    let (good, stale) = (docker_login(bench, HOST, &good)?, docker_login(bench, HOST, &stale)?);
     let image = format!("{HOST}/team/app:1");
     let read = ["--remote", "--raw", image.as_str()];
     let with = |folder: &str, keys: &[(&'static str, &'static str)]| {
@@ -70,6 +72,11 @@ fn logins(bench: &mut Bench) -> Result<(), String> {
     let ended = run(bench, "inspect", &read, &with(&stale, &KEYS));
     let shown = if ended.ok { "read" } else { &ended.text }.to_owned();
     bench.check("one that has expired does no harm to a role", ended.ok, &shown)?;
+
+    let ended = run(bench, "push", &args, &with(&stale, &[NO_KEYS]));
+    let hint = ended.line("hint:").to_owned();
+    let told = ended.line("error:").contains("denied") && hint.contains("get-login-password");
+    bench.check("one that has expired and is the only one is named", !ended.ok && told, &hint)?;
 
     let ended = run(bench, "push", &args, &with(&stale, &KEYS));
     let hint = ended.line("hint:").to_owned();

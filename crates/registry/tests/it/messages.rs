@@ -2,6 +2,7 @@
 
 use crate::{
     debian_registry::DebianRegistry,
+    fake::{Fake, Reply},
     support::{basic, options, reference},
 };
 use std::{
@@ -116,4 +117,11 @@ fn proxies() {
         told.says(&[NAMED, "the proxy for https", why, "HTTPS_PROXY"]);
         answering.join().unwrap();
     }
+}
+
+#[test]
+fn why_a_question_without_a_body_was_denied() {
+    let words = r#"{"errors":[{"code":"DENIED","message":"the token has expired"}]}"#;
+    let fake = Fake::start(move |_, _| Some(Reply::status(403).body(words)));
+    Told::by(&fake.host(), |_| {}).says(&[&fake.host(), "denied HEAD", "the token has expired"]);
 }
