@@ -14,6 +14,7 @@ use strake_cache::TempDir;
 use strake_diag::Span;
 use strake_oci::{Descriptor, History, media_type};
 use strake_plan::{Base, BaseImage, ContentId, Op, Origin, Plan, Source, Stage, StageId, Step};
+use strake_sandbox::Starter;
 
 /// Runs `plan` and returns the image of its target stage.
 ///
@@ -57,6 +58,7 @@ pub(crate) struct Engine<'a> {
     /// A layer below all others of a RUN, see [`strake_sandbox::make_places`].
     places: OnceLock<Option<TempDir>>,
     pub(crate) run_folders: RunFolders,
+    pub(crate) starter: Starter,
     /// First vertex of each stage.
     vertices: Vec<usize>,
     /// The target, the stage that it begins with, and so on: their layers are the image's.
@@ -102,6 +104,7 @@ impl<'a> Engine<'a> {
             known: Known::default(),
             places: OnceLock::new(),
             run_folders: RunFolders::default(),
+            starter: Starter::default(),
             vertices: vertices(plan),
             below: below(plan),
         }

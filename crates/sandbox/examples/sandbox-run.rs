@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use strake_sandbox::{
     Backend, BindLimits, CancelToken, EnterOptions, ExitStatus, Identity, Mount, MountSource,
-    Network, Output, Privilege, RootSpec, RunSpec, Security, Ulimit, enter, maybe_init, run,
+    Network, Output, Privilege, RootSpec, RunSpec, Security, Starter, Ulimit, enter, maybe_init,
 };
 
 /// What the command line says; every option takes one value but the last five.
@@ -50,7 +50,7 @@ fn main() {
     let cancel_on_output = options.cancel_on_output;
     let spec = spec(options, privilege);
     let cancel = CancelToken::new().expect("descriptors are to be had");
-    let finished = run(&spec, &cancel, &mut |output| {
+    let finished = Starter::default().run(&spec, &cancel, &mut |output| {
         let written = match output {
             Output::Stdout(bytes) => std::io::stdout().write_all(bytes),
             Output::Stderr(bytes) => std::io::stderr().write_all(bytes),

@@ -10,7 +10,7 @@
 //!    executed again.
 //! 2. [`enter`] follows, while there is one thread: it makes the process root in a user namespace of
 //!    its own where it is not root already, and says with what [`Privilege`].
-//! 3. [`run`] runs a [`RunSpec`], from any thread, as many at once as one likes. [`overlay_works`]
+//! 3. [`Starter::run`] runs a [`RunSpec`], from any thread, as many at once as one likes. [`overlay_works`]
 //!    tells whether [`RootSpec::Overlay`] can be had in a place.
 //!
 //! # What is enforced
@@ -101,6 +101,7 @@ mod probe;
 mod run;
 mod seccomp;
 mod spec;
+mod starter;
 mod subid;
 mod sys;
 mod wire;
@@ -111,10 +112,11 @@ pub use facts::{Advice, Cgroup, Facts, advice};
 pub use identity::record::{NODE_ATTRIBUTE, OWNER_ATTRIBUTE};
 pub use init::{INSECURE_DEVICES, ULIMITS, make_places, maybe_init};
 pub use overlay::overlay_works;
-pub use run::{CancelToken, ExitStatus, Finished, Output, Owner, RunError, run};
+pub use run::{CancelToken, ExitStatus, Finished, Output, Owner, RunError};
 pub use spec::{
     BindLimits, Identity, Mount, MountSource, Network, RootSpec, RunSpec, Security, Ulimit,
 };
+pub use starter::Starter;
 
 /// Gives memory that was freed back to the kernel: after the end of what took much of it, before
 /// something else that does.

@@ -1,12 +1,9 @@
 //! The builder's side of a run: starts the sandbox, streams its output, ends it on request.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, PipeReader, Read};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
@@ -14,7 +11,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::{self, Report};
-use crate::{Privilege, RunSpec, init};
+use crate::{Privilege, RunSpec, Starter};
 
 /// A piece of output, as it comes.
 #[derive(Debug, PartialEq, Eq)]
@@ -126,55 +123,53 @@ impl CancelToken {
     }
 }
 
-/// Runs a process to its end, with its output given to `output` as it comes.
-///
-/// Whatever the process started is ended with it. May be called from any thread.
-pub fn run(
-    spec: &RunSpec,
-    cancel: &CancelToken,
-    output: &mut dyn FnMut(Output<'_>),
-) -> Result<Finished, RunError> {
-    if let Privilege::None { why } = &spec.privilege {
-        return Err(RunError::NoNamespaces { why: why.clone() });
+impl Starter {
+    /// Runs a process to its end, with its output given to `output` as it comes.
+    ///
+    /// Whatever the process started is ended with it. May be called from any thread.
+    pub fn run(
+        &self,
+        spec: &RunSpec,
+        cancel: &CancelToken,
+        output: &mut dyn FnMut(Output<'_>),
+    ) -> Result<Finished, RunError> {
+        if let Privilege::None { why } = &spec.privilege {
+            return Err(RunError::NoNamespaces { why: why.clone() });
+        }
+        let streams = self.streams().map_err(RunError::Start)?;
+        // A sandbox that died early is found out below, by its missing report.
+        let _sent = wire::send_spec(spec, &streams.control);
+        let report = pump(streams, cancel, output).map_err(RunError::Start)?;
+        if cancel.is_cancelled() {
+            return Err(RunError::Cancelled);
+        }
+        finished(spec, wire::first_report(&report).unwrap_or(Report::InitKilled))
     }
-    let (control, theirs) = UnixStream::pair().map_err(RunError::Start)?;
-    let mut child = start(theirs).map_err(RunError::Start)?;
-    // A sandbox that died early is found out below, by its missing report.
-    let _sent = wire::send_spec(spec, &control);
-    let pumped = pump(&mut child, control, cancel, output);
-    // The sandbox is gone but for its namespaces, which take the kernel longer than the run itself.
-    std::thread::spawn(move || child.wait());
-    let report = pumped.map_err(RunError::Start)?;
-    if cancel.is_cancelled() {
-        return Err(RunError::Cancelled);
+
+    /// Starts a sandbox; returns the builder's ends of its streams.
+    fn streams(&self) -> io::Result<Streams> {
+        let (control, theirs) = UnixStream::pair()?;
+        let (stdout, to_stdout) = io::pipe()?;
+        let (stderr, to_stderr) = io::pipe()?;
+        self.start(&[theirs.into(), to_stdout.into(), to_stderr.into()])?;
+        Ok(Streams { control, stdout, stderr })
     }
-    finished(spec, wire::first_report(&report).unwrap_or(Report::InitKilled))
 }
 
-/// Executes this program again: only a process with one thread may fork and go on, and one that
-/// shares no memory with the builder.
-fn start(control: UnixStream) -> io::Result<Child> {
-    Command::new("/proc/self/exe")
-        .arg0(init::NAME)
-        .env_clear()
-        .current_dir("/")
-        .process_group(0)
-        .stdin(OwnedFd::from(control))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+struct Streams {
+    control: UnixStream,
+    stdout: PipeReader,
+    stderr: PipeReader,
 }
 
 /// Copies output until the sandbox is gone; returns its report.
 fn pump(
-    child: &mut Child,
-    control: UnixStream,
+    streams: Streams,
     cancel: &CancelToken,
     output: &mut dyn FnMut(Output<'_>),
 ) -> io::Result<Vec<u8>> {
-    let mut stdout = child.stdout.take().map(|pipe| File::from(OwnedFd::from(pipe)));
-    let mut stderr = child.stderr.take().map(|pipe| File::from(OwnedFd::from(pipe)));
-    let mut control = Some(control);
+    let Streams { control, stdout, stderr } = streams;
+    let (mut control, mut stdout, mut stderr) = (Some(control), Some(stdout), Some(stderr));
     let (mut report, mut buffer, mut cancelled) = (Vec::new(), vec![0; 64 * 1024], false);
     while stdout.is_some() || stderr.is_some() || control.is_some() {
         let ready = ready([

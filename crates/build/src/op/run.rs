@@ -257,7 +257,7 @@ fn process(engine: &Engine<'_>, at: At<'_>, spec: &RunSpec) -> Result<Vec<Owner>
         tail.drain(..excess);
         (engine.emit)(Event::Output { vertex: at.vertex, stderr, bytes: bytes.to_vec() });
     };
-    let outcome = strake_sandbox::run(spec, &engine.bench.cancel, &mut output)?;
+    let outcome = engine.starter.run(spec, &engine.bench.cancel, &mut output)?;
     let (status, code) = match outcome.status {
         ExitStatus::Code(0) => return Ok(outcome.owners),
         ExitStatus::Code(code) => (format!("exit code: {code}"), code),

@@ -19,7 +19,7 @@ use crate::wire::{self, Failure, Report, Step};
 use crate::{Privilege, emulated};
 
 /// Runs one spec; the result is the exit code, which nobody reads.
-pub(super) fn main() -> i32 {
+pub(crate) fn main() -> i32 {
     close_from(3);
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let Ok(spec) = wire::receive_spec(Control) else { return 2 };

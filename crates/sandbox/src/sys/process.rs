@@ -55,6 +55,13 @@ pub(crate) fn reap() -> Result<Option<(u32, i32)>, Errno> {
     Ok(ended.then(|| (pid.unsigned_abs() as u32, status)))
 }
 
+/// Whether children of this process vanish when they end, instead of waiting to be asked for.
+pub(crate) fn reap_by_itself(does: bool) {
+    let action = if does { libc::SIG_IGN } else { libc::SIG_DFL };
+    // SAFETY: both are actions that any signal may have.
+    unsafe { libc::signal(libc::SIGCHLD, action) };
+}
+
 /// Gives up the right to gain privileges by executing a program. See prctl(2).
 pub(crate) fn no_new_privileges() -> Result<(), Errno> {
     // SAFETY: no memory is involved.
