@@ -104,7 +104,7 @@ impl<'a> Engine<'a> {
             known: Known::default(),
             places: OnceLock::new(),
             run_folders: RunFolders::default(),
-            starter: Starter::default(),
+            starter: Starter::new(runs(plan)),
             vertices: vertices(plan),
             below: below(plan),
         }
@@ -295,6 +295,10 @@ pub(crate) fn vertices(plan: &Plan) -> Vec<usize> {
         next += 1 + stage.steps.iter().filter(|it| has_vertex(it)).count();
     }
     first
+}
+
+fn runs(plan: &Plan) -> usize {
+    plan.stages.iter().flat_map(|it| &it.steps).filter(|it| matches!(it.op, Op::Run(_))).count()
 }
 
 fn below(plan: &Plan) -> Vec<StageId> {

@@ -50,7 +50,7 @@ fn main() {
     let cancel_on_output = options.cancel_on_output;
     let spec = spec(options, privilege);
     let cancel = CancelToken::new().expect("descriptors are to be had");
-    let finished = Starter::default().run(&spec, &cancel, &mut |output| {
+    let finished = Starter::new(1).run(&spec, &cancel, &mut |output| {
         let written = match output {
             Output::Stdout(bytes) => std::io::stdout().write_all(bytes),
             Output::Stderr(bytes) => std::io::stderr().write_all(bytes),

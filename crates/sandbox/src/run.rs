@@ -136,7 +136,7 @@ impl Starter {
         if let Privilege::None { why } = &spec.privilege {
             return Err(RunError::NoNamespaces { why: why.clone() });
         }
-        let streams = self.streams().map_err(RunError::Start)?;
+        let streams = self.streams(&spec.privilege).map_err(RunError::Start)?;
         // A sandbox that died early is found out below, by its missing report.
         let _sent = wire::send_spec(spec, &streams.control);
         let report = pump(streams, cancel, output).map_err(RunError::Start)?;
@@ -147,11 +147,11 @@ impl Starter {
     }
 
     /// Starts a sandbox; returns the builder's ends of its streams.
-    fn streams(&self) -> io::Result<Streams> {
+    fn streams(&self, privilege: &Privilege) -> io::Result<Streams> {
         let (control, theirs) = UnixStream::pair()?;
         let (stdout, to_stdout) = io::pipe()?;
         let (stderr, to_stderr) = io::pipe()?;
-        self.start(&[theirs.into(), to_stdout.into(), to_stderr.into()])?;
+        self.start(privilege, &[theirs.into(), to_stdout.into(), to_stderr.into()])?;
         Ok(Streams { control, stdout, stderr })
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! Executing this program for each of them takes longer than a small run itself: the kernel has to
 //! read, relocate and tear down all of it. So it is executed once, as a process of one thread, which
-//! forks for every run.
+//! forks for every run. Where another run is to be expected it forks for that one ahead: all of a
+//! sandbox that is the same for every run is made while the one before runs.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -21,16 +22,31 @@ use rustix::net::{
 use rustix::process::setpgid;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
+use crate::Privilege;
 use crate::init::{self, outer};
 use crate::sys::process::{Forked, exit_now, fork, reap_by_itself};
 use crate::wire::{self, Failure, Report};
 
 /// Starts sandboxes, from any thread. The first run starts a process that the others share.
-#[derive(Debug, Default)]
-pub struct Starter(Mutex<Option<Process>>);
+#[derive(Debug)]
+pub struct Starter(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    process: Option<Process>,
+    /// How many runs are to be expected still.
+    ahead: usize,
+}
 
 /// Standard input, output and error of a sandbox.
 pub(crate) type Streams = [OwnedFd; 3];
+
+/// What the process is asked for, as bits of a byte.
+const REQUEST: u8 = 1;
+/// The run is in namespaces.
+const NAMESPACES: u8 = 2;
+/// Another one follows.
+const MORE: u8 = 4;
 
 #[derive(Debug)]
 struct Process {
@@ -39,16 +55,27 @@ struct Process {
 }
 
 impl Starter {
+    /// Of a build with this many runs at most.
+    pub fn new(runs: usize) -> Self {
+        Self(Mutex::new(State { process: None, ahead: runs }))
+    }
+
     /// Starts the outer process of a sandbox with these streams.
-    pub(crate) fn start(&self, streams: &Streams) -> io::Result<()> {
-        let mut process = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn start(&self, privilege: &Privilege, streams: &Streams) -> io::Result<()> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.ahead = state.ahead.saturating_sub(1);
+        let mut request = REQUEST;
+        if !matches!(privilege, Privilege::Emulated | Privilege::Chroot) {
+            request |= NAMESPACES;
+            request |= if state.ahead > 0 { MORE } else { 0 };
+        }
         // Somebody may have killed it since.
-        if process.as_ref().is_some_and(|it| it.send(streams).is_ok()) {
+        if state.process.as_ref().is_some_and(|it| it.ask(request, streams).is_ok()) {
             return Ok(());
         }
         let new = Process::start()?;
-        new.send(streams)?;
-        *process = Some(new);
+        new.ask(request, streams)?;
+        state.process = Some(new);
         Ok(())
     }
 }
@@ -68,70 +95,124 @@ impl Process {
         Ok(Self { child, control })
     }
 
-    fn send(&self, streams: &Streams) -> Result<(), Errno> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        let streams = streams.each_ref().map(AsFd::as_fd);
-        ancillary.push(SendAncillaryMessage::ScmRights(&streams));
-        sendmsg(&self.control, &[IoSlice::new(&[1])], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+    fn ask(&self, request: u8, streams: &Streams) -> Result<(), Errno> {
+        send(&self.control, request, streams.each_ref().map(AsFd::as_fd))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The end of its input is the end of the process, and of none that it has started.
+        // The end of its input is the end of the process, and of none that runs.
         let _gone = self.control.shutdown(Shutdown::Both);
         let _gone = self.child.wait();
     }
 }
 
+/// Most descriptors that one message has.
+const MOST: usize = 4;
+
+/// Sends a byte and descriptors.
+pub(crate) fn send<const N: usize>(
+    to: &UnixStream,
+    byte: u8,
+    descriptors: [BorrowedFd<'_>; N],
+) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    sendmsg(to, &[IoSlice::new(&[byte])], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Receives a byte and descriptors; `None` where nothing comes any more.
+pub(crate) fn receive<const N: usize>(
+    from: impl AsFd,
+) -> Result<Option<(u8, [OwnedFd; N])>, Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let (mut byte, flags) = ([0], RecvFlags::CMSG_CLOEXEC);
+    loop {
+        match recvmsg(from.as_fd(), &mut [IoSliceMut::new(&mut byte)], &mut ancillary, flags) {
+            Ok(_) => break,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    let descriptors = ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    let descriptors = descriptors.and_then(|it| it.collect::<Vec<_>>().try_into().ok());
+    Ok(descriptors.map(|it| (byte[0], it)))
+}
+
 /// Is that process; the result is the exit code, which nobody reads.
 pub(crate) fn main() -> i32 {
     reap_by_itself(true);
+    let mut spare: Option<Spare> = None;
     loop {
-        match receive() {
-            Ok(Some(streams)) => begin(streams),
+        let (request, streams) = match receive(rustix::stdio::stdin()) {
+            Ok(Some(it)) => it,
             Ok(None) => return 0,
-            Err(Errno::INTR) => {}
             Err(_) => return 2,
+        };
+        let namespaces = request & NAMESPACES != 0;
+        let given = match spare.take() {
+            Some(spare) if namespaces => spare.give(&streams).is_ok(),
+            _ => false,
+        };
+        if !given {
+            begin(namespaces, streams);
+        }
+        if request & MORE != 0 {
+            spare = Spare::fork();
         }
     }
 }
 
-/// The streams of the next sandbox; `None` when the builder is gone.
-fn receive() -> Result<Option<Streams>, Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let (mut byte, flags) = ([0], RecvFlags::CMSG_CLOEXEC);
-    let stdin = rustix::stdio::stdin();
-    recvmsg(stdin, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, flags)?;
-    let streams = ancillary.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(streams) => Some(streams),
-        _ => None,
-    });
-    Ok(streams.and_then(|it| it.collect::<Vec<_>>().try_into().ok()))
-}
+/// A sandbox that waits for a run. Without one it ends with this process.
+struct Spare(UnixStream);
 
-fn begin(streams: Streams) {
-    let step = match fork() {
-        Ok(Forked::Parent(_)) => return,
-        Ok(Forked::Child) => match become_outer(&streams) {
-            Ok(()) => {
-                drop(streams);
-                exit_now(outer::main())
+impl Spare {
+    /// `None` where there can be none: then the next run tries again, and says why not.
+    fn fork() -> Option<Self> {
+        let (ours, theirs) = UnixStream::pair().ok()?;
+        match fork().ok()? {
+            Forked::Parent(_) => Some(Self(ours)),
+            Forked::Child => {
+                drop(ours);
+                exit_now(as_child(|| outer::main(true, || Ok(receive(&theirs)?.map(|it| it.1)))))
             }
-            Err(errno) => Failure { step: "streams".to_owned(), errno: errno.raw_os_error() },
-        },
-        Err(errno) => Failure { step: "fork".to_owned(), errno: errno.raw_os_error() },
-    };
-    let [control, ..] = streams;
-    let _gone = wire::send_report(&Report::Failed(step), UnixStream::from(control));
+        }
+    }
+
+    fn give(self, streams: &Streams) -> Result<(), Errno> {
+        send(&self.0, REQUEST, streams.each_ref().map(AsFd::as_fd))
+    }
 }
 
-/// What the C library's `posix_spawn` would have done.
-fn become_outer([stdin, stdout, stderr]: &Streams) -> Result<(), Errno> {
+fn begin(namespaces: bool, streams: Streams) {
+    match fork() {
+        Ok(Forked::Parent(_)) => {}
+        Ok(Forked::Child) => {
+            exit_now(as_child(|| outer::main(namespaces, || Ok(Some(streams)))));
+        }
+        Err(errno) => {
+            let failure = Failure { step: "fork".to_owned(), errno: errno.raw_os_error() };
+            let [control, ..] = streams;
+            let _gone = wire::send_report(&Report::Failed(failure), UnixStream::from(control));
+        }
+    }
+}
+
+fn as_child(main: impl FnOnce() -> i32) -> i32 {
     reap_by_itself(false);
-    setpgid(None, None)?;
+    // Signals from a terminal are for the builder.
+    let _kept = setpgid(None, None);
+    main()
+}
+
+/// Makes these the standard streams of this process.
+pub(crate) fn take([stdin, stdout, stderr]: &Streams) -> Result<(), Errno> {
     dup2_stdin(stdin)?;
     dup2_stdout(stdout)?;
     dup2_stderr(stderr)

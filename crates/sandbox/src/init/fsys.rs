@@ -88,6 +88,12 @@ pub(crate) fn attach(root: BorrowedFd<'_>, tree: &OwnedFd, target: &Path) -> Res
     )
 }
 
+/// Moves what is mounted at a name in one root to the same in another.
+pub(crate) fn shift(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &str) -> Result<(), Errno> {
+    let place = find(to, Path::new(name))?;
+    move_mount(from, name, place.as_fd(), "", MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH)
+}
+
 /// Mounts something at a path of the host's tree.
 pub(crate) fn attach_to_host(tree: BorrowedFd<'_>, target: &Path) -> Result<(), Errno> {
     move_mount(tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)

@@ -1,7 +1,10 @@
 //! The outer process: outlives PID 1, so that it can clean up even when the builder was killed.
+//!
+//! It begins before there is a spec, with all that does not depend on one.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -13,17 +16,26 @@ use rustix::thread::UnshareFlags;
 
 use super::pid1;
 use super::root::Root;
-use crate::spec::{Network, RunSpec};
-use crate::sys::process::{Forked, close_from, exit_now, fork, unshare};
+use crate::emulated;
+use crate::spec::RunSpec;
+use crate::starter::{self, Streams};
+use crate::sys::process::{Forked, exit_now, fork, unshare};
 use crate::wire::{self, Failure, Report, Step};
-use crate::{Privilege, emulated};
 
-/// Runs one spec; the result is the exit code, which nobody reads.
-pub(crate) fn main() -> i32 {
-    close_from(3);
+/// Runs one spec, once there are `streams`; the result is the exit code, which nobody reads.
+pub(crate) fn main(
+    namespaces: bool,
+    streams: impl FnOnce() -> rustix::io::Result<Option<Streams>>,
+) -> i32 {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let inner = namespaces.then(Inner::fork);
+    let Ok(Some(streams)) = streams() else { return 0 };
+    if starter::take(&streams).is_err() {
+        return 2;
+    }
+    drop(streams);
     let Ok(spec) = wire::receive_spec(Control) else { return 2 };
-    match supervise(&spec) {
+    match supervise(&spec, inner) {
         Ok(()) => 0,
         Err(failure) => {
             let _gone = wire::send_report(&Report::Failed(failure), Control);
@@ -52,12 +64,11 @@ impl io::Write for Control {
     }
 }
 
-fn supervise(spec: &RunSpec) -> Result<(), Failure> {
-    if matches!(spec.privilege, Privilege::Emulated | Privilege::Chroot) {
-        return emulate(spec);
-    }
+fn supervise(spec: &RunSpec, inner: Option<Result<Inner, Failure>>) -> Result<(), Failure> {
+    let Some(inner) = inner else { return emulate(spec) };
+    let inner = inner?;
     let root = Root::prepare(spec)?;
-    let outcome = in_namespaces(spec, &root);
+    let outcome = inner.run(spec, &root);
     root.clean();
     outcome
 }
@@ -80,24 +91,40 @@ fn emulate(spec: &RunSpec) -> Result<(), Failure> {
     }
 }
 
-fn in_namespaces(spec: &RunSpec, root: &Root) -> Result<(), Failure> {
-    let mut flags = UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
-    if spec.network == Network::None {
-        flags |= UnshareFlags::NEWNET;
+/// PID 1 in its namespaces, which waits for a spec.
+struct Inner {
+    pid: Pid,
+    control: UnixStream,
+    /// PID 1 ends when this is closed.
+    alive: io::PipeWriter,
+}
+
+impl Inner {
+    fn fork() -> Result<Self, Failure> {
+        unshare(UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS)
+            .step(|| "new pid, ipc and uts namespaces".to_owned())?;
+        // Only hides the host's cgroup path; some containers refuse it.
+        let _hidden = unshare(UnshareFlags::NEWCGROUP);
+        let (life, alive) = io::pipe().step(|| "pipe".to_owned())?;
+        let (control, theirs) = UnixStream::pair().step(|| "socket pair".to_owned())?;
+        match fork().step(|| "fork of PID 1".to_owned())? {
+            Forked::Child => {
+                drop((alive, control));
+                exit_now(pid1::main(theirs, OwnedFd::from(life)))
+            }
+            Forked::Parent(pid) => Ok(Self { pid, control, alive }),
+        }
     }
-    unshare(flags).step(|| "new pid, ipc and uts namespaces".to_owned())?;
-    // Only hides the host's cgroup path; some containers refuse it.
-    let _hidden = unshare(UnshareFlags::NEWCGROUP);
-    let (life, alive) = io::pipe().step(|| "pipe".to_owned())?;
-    match fork().step(|| "fork of PID 1".to_owned())? {
-        Forked::Child => {
-            drop(alive);
-            exit_now(pid1::main(spec, root, OwnedFd::from(life)))
-        }
-        Forked::Parent(pid) => {
-            drop(life);
-            watch(pid, alive)
-        }
+
+    fn run(self, spec: &RunSpec, root: &Root) -> Result<(), Failure> {
+        let Self { pid, control, alive } = self;
+        let (stdin, stdout) = (rustix::stdio::stdin(), rustix::stdio::stdout());
+        let descriptors = [stdin, stdout, rustix::stdio::stderr(), root.as_fd()];
+        // That it is gone is found out below.
+        let _sent = starter::send(&control, 0, descriptors)
+            .map_err(io::Error::from)
+            .and_then(|()| wire::send_spec(spec, control));
+        watch(pid, alive)
     }
 }
 

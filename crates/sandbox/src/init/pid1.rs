@@ -1,40 +1,59 @@
 //! PID 1 of a sandbox: starts the program, reaps, answers for the identity engine, reports.
 
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitOptions, WaitStatus, set_parent_process_death_signal, wait,
 };
+use rustix::thread::UnshareFlags;
 
 use super::outer::Control;
-use super::root::Root;
+use super::tree::Ready;
 use super::{child, tree};
 use crate::identity::{Engine, Roots};
 use crate::notify::Listener;
 use crate::seccomp::Watch;
 use crate::spec::{Network, RunSpec};
-use crate::sys::process::{Forked, child_signals, fork};
+use crate::sys::process::{Forked, child_signals, fork, unshare};
 use crate::wire::{self, Failure, Report, Step};
-use crate::{Privilege, sys};
+use crate::{Privilege, starter, sys};
 
-/// Runs the program to its end and reports; the result is the exit code, which nobody reads.
-pub(super) fn main(spec: &RunSpec, root: &Root, life: OwnedFd) -> i32 {
-    let report = run(spec, root, &life).unwrap_or_else(Report::Failed);
+/// Makes what does not depend on a spec, waits for one, runs its program to the end and reports; the
+/// result is the exit code, which nobody reads.
+pub(super) fn main(control: UnixStream, life: OwnedFd) -> i32 {
+    let ready = set_parent_process_death_signal(Some(Signal::KILL))
+        .step(|| "death signal".to_owned())
+        .and_then(|()| Ready::make());
+    let Ok(Some((_, [stdin, stdout, stderr, root]))) = starter::receive(&control) else { return 0 };
+    let Ok(spec) = wire::receive_spec(&control) else { return 2 };
+    if starter::take(&[stdin, stdout, stderr]).is_err() {
+        return 2;
+    }
+    drop(control);
+    let report = ready
+        .and_then(|ready| run(&spec, root.as_fd(), &ready, &life))
+        .unwrap_or_else(Report::Failed);
     i32::from(wire::send_report(&report, Control).is_err())
 }
 
-fn run(spec: &RunSpec, root: &Root, life: &OwnedFd) -> Result<Report, Failure> {
-    set_parent_process_death_signal(Some(Signal::KILL)).step(|| "death signal".to_owned())?;
+fn run(
+    spec: &RunSpec,
+    root: BorrowedFd<'_>,
+    ready: &Ready,
+    life: &OwnedFd,
+) -> Result<Report, Failure> {
     rustix::process::umask(rustix::fs::Mode::empty());
     rustix::system::sethostname(spec.hostname.as_bytes()).step(|| "host name".to_owned())?;
     if spec.network == Network::None {
+        unshare(UnshareFlags::NEWNET).step(|| "new network namespace".to_owned())?;
         sys::net::loopback_up().step(|| "loopback interface".to_owned())?;
     }
     let roots = Roots::open(&spec.root).step(|| "open the upper directory".to_owned())?;
-    tree::set_up(spec, root)?;
+    tree::set_up(spec, root, ready)?;
     let (mut engine, watch) = match spec.privilege {
         Privilege::SingleId => {
             let engine = Engine::new(roots, &spec.user, &spec.special_owners);

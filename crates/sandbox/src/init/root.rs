@@ -74,11 +74,6 @@ impl Root {
         self.mount.as_fd()
     }
 
-    /// A directory for files of this run.
-    pub(super) fn scratch(&self) -> &Path {
-        &self.scratch
-    }
-
     /// Removes every trace but the changes.
     pub(super) fn clean(self) {
         let Self { mount, stubs, scratch, overlay } = self;

@@ -11,8 +11,10 @@ use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, mount_c
 use rustix::process::{chdir, fchdir, pivot_root};
 use rustix::thread::UnshareFlags;
 
-use super::fsys::{INERT, attach, attach_to_host, clone_of, clone_of_host, find, freeze, make};
-use super::root::{Root, is_covered};
+use super::fsys::{
+    INERT, attach, attach_to_host, clone_of, clone_of_host, find, freeze, make, shift,
+};
+use super::root::is_covered;
 use super::stubs::{self, Kind};
 use crate::overlay;
 use crate::spec::{BindLimits, Mount, MountSource, RunSpec, Security};
@@ -47,36 +49,76 @@ const READONLY: &[&str] =
 pub const INSECURE_DEVICES: &[&str] =
     &["/dev/kmsg", "/dev/cuse", "/dev/fuse", "/dev/kvm", "/dev/net/tun", "/dev/loop-control"];
 
-/// Moves this process into a mount namespace of its own in which the tree is `/`.
-pub(super) fn set_up(spec: &RunSpec, root: &Root) -> Result<(), Failure> {
-    unshare(UnshareFlags::NEWNS).step(|| "new mount namespace".to_owned())?;
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-        .step(|| "make mounts private".to_owned())?;
-    // Everything of the host is opened before the tree stands anywhere.
-    let sources = Sources::open(spec, root.scratch())?;
-    attach_to_host(root.as_fd(), root.scratch()).step(|| "mount the root".to_owned())?;
-    fchdir(root.as_fd()).step(|| "enter the root".to_owned())?;
-    let fd = root.as_fd();
-    mount_proc(fd)?;
-    mount_dev(fd, spec).step(|| "set up /dev".to_owned())?;
-    mount_sys(fd, spec.security).step(|| "set up /sys".to_owned())?;
-    if spec.security == Security::Insecure {
-        insecure_devices(fd).step(|| "devices of the host".to_owned())?;
+/// File systems of the kernel that are the same for every run, in a mount namespace of this process.
+pub(super) struct Ready(OwnedFd);
+
+impl Ready {
+    /// Moves this process into a mount namespace of its own and makes them there.
+    pub(super) fn make() -> Result<Self, Failure> {
+        unshare(UnshareFlags::NEWNS).step(|| "new mount namespace".to_owned())?;
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+            .step(|| "make mounts private".to_owned())?;
+        let place = Self::place().step(|| "place for mounts".to_owned())?;
+        let fd = place.as_fd();
+        mount_proc(fd)?;
+        hide(fd, "/proc")?;
+        mount_dev(fd).step(|| "set up /dev".to_owned())?;
+        Ok(Self(place))
     }
-    sources.attach(fd, spec)?;
+
+    /// Where they stand until there is a tree: above the root, where only descriptors lead.
+    fn place() -> Result<OwnedFd, Errno> {
+        let place = make("tmpfs", &[("mode", "0700")], INERT)?;
+        attach_to_host(place.as_fd(), Path::new("/"))?;
+        for name in ["proc", "dev"] {
+            mkdirat(&place, name, Mode::from_raw_mode(0o700))?;
+        }
+        Ok(place)
+    }
+
+    fn move_to(&self, root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Failure> {
+        match spec.security {
+            Security::Sandbox => {
+                shift(self.0.as_fd(), root, "proc").step(|| "mount /proc".to_owned())?;
+            }
+            // Nothing of it is hidden.
+            Security::Insecure => mount_proc(root)?,
+        }
+        shift(self.0.as_fd(), root, "dev")
+            .and_then(|()| mount_in_dev(root, spec))
+            .step(|| "set up /dev".to_owned())?;
+        // It must not stand above the old root when that is left.
+        fchdir(&self.0)
+            .and_then(|()| unmount(".", UnmountFlags::DETACH))
+            .step(|| "leave the place for mounts".to_owned())
+    }
+}
+
+/// Lets the tree be `/` in the mount namespace of this process.
+pub(super) fn set_up(spec: &RunSpec, root: BorrowedFd<'_>, ready: &Ready) -> Result<(), Failure> {
+    // Everything of the host is opened before the tree stands anywhere.
+    let sources = Sources::open(spec, &spec.tmp)?;
+    attach_to_host(root, &spec.tmp).step(|| "mount the root".to_owned())?;
+    ready.move_to(root, spec)?;
+    fchdir(root).step(|| "enter the root".to_owned())?;
+    mount_sys(root, spec.security).step(|| "set up /sys".to_owned())?;
+    if spec.security == Security::Insecure {
+        insecure_devices(root).step(|| "devices of the host".to_owned())?;
+    }
+    sources.attach(root, spec)?;
     if spec.security == Security::Sandbox {
-        hide(fd)?;
+        hide(root, "/sys")?;
     }
     pivot_root(".", ".").step(|| "change the root".to_owned())?;
     unmount(".", UnmountFlags::DETACH).step(|| "leave the old root".to_owned())?;
     chdir("/").step(|| "enter the new root".to_owned())
 }
 
-fn hide(root: BorrowedFd<'_>) -> Result<(), Failure> {
-    for path in MASKED {
+fn hide(root: BorrowedFd<'_>, below: &str) -> Result<(), Failure> {
+    for path in MASKED.iter().filter(|it| it.starts_with(below)) {
         mask(root, path).step(|| format!("hide {path}"))?;
     }
-    for path in READONLY {
+    for path in READONLY.iter().filter(|it| it.starts_with(below)) {
         freeze(root, path).step(|| format!("make {path} read-only"))?;
     }
     Ok(())
@@ -105,7 +147,7 @@ fn mount_proc(root: BorrowedFd<'_>) -> Result<(), Failure> {
         .step(|| "mount /proc (a container that hides parts of its own refuses it)".to_owned())
 }
 
-fn mount_dev(root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Errno> {
+fn mount_dev(root: BorrowedFd<'_>) -> Result<(), Errno> {
     let nosuid = MountAttrFlags::MOUNT_ATTR_NOSUID;
     let dev = make("tmpfs", &[("mode", "0755"), ("size", "65536k")], nosuid)?;
     attach(root, &dev, Path::new("/dev"))?;
@@ -130,11 +172,19 @@ fn mount_dev(root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Errno> {
     for name in ["pts", "shm", "mqueue"] {
         mkdirat(&dev, name, Mode::from_raw_mode(0o755))?;
     }
+    // A kernel without POSIX queues has programs that do without, too.
+    let _absent = make("mqueue", &[], INERT)
+        .and_then(|queues| attach(root, &queues, Path::new("/dev/mqueue")));
+    Ok(())
+}
+
+/// Mounts what depends on the run.
+fn mount_in_dev(root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Errno> {
     let mut pts = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
     if spec.privilege != Privilege::SingleId {
         pts.push(("gid", "5"));
     }
-    let quiet = nosuid.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+    let quiet = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
     attach(root, &make("devpts", &pts, quiet)?, Path::new("/dev/pts"))?;
     // A mount of the step's own takes its place, and is the only one that is seen there.
     let shm_path = Path::new("/dev/shm");
@@ -143,9 +193,6 @@ fn mount_dev(root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Errno> {
         let shm = make("tmpfs", &[("mode", "1777"), ("size", &size)], INERT)?;
         attach(root, &shm, shm_path)?;
     }
-    // A kernel without POSIX queues has programs that do without, too.
-    let _absent = make("mqueue", &[], INERT)
-        .and_then(|queues| attach(root, &queues, Path::new("/dev/mqueue")));
     Ok(())
 }
 
