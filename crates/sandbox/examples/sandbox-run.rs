@@ -12,7 +12,7 @@ use strake_sandbox::{
     Network, Output, Privilege, RootSpec, RunSpec, Security, Starter, Ulimit, enter, maybe_init,
 };
 
-/// What the command line says; every option takes one value but the last five.
+/// What the command line says; every option takes one value but the last six.
 #[derive(Default)]
 struct Options {
     lower: Vec<PathBuf>,
@@ -30,6 +30,7 @@ struct Options {
     single_id: bool,
     backend: Option<Backend>,
     show_privilege: bool,
+    ahead: bool,
     cancel_on_output: bool,
     argv: Vec<OsString>,
 }
@@ -47,10 +48,16 @@ fn main() {
         println!("{privilege:?}");
         return;
     }
-    let cancel_on_output = options.cancel_on_output;
+    let (cancel_on_output, ahead) = (options.cancel_on_output, options.ahead);
     let spec = spec(options, privilege);
     let cancel = CancelToken::new().expect("descriptors are to be had");
-    let finished = Starter::new(1).run(&spec, &cancel, &mut |output| {
+    let starter = Starter::new(1 + usize::from(ahead));
+    if ahead {
+        // It fails at once; the sandbox of the next run is made all the same.
+        let nothing = RunSpec { argv: Vec::new(), ..spec.clone() };
+        starter.run(&nothing, &cancel, &mut |_| ()).expect_err("there is no program");
+    }
+    let finished = starter.run(&spec, &cancel, &mut |output| {
         let written = match output {
             Output::Stdout(bytes) => std::io::stdout().write_all(bytes),
             Output::Stderr(bytes) => std::io::stderr().write_all(bytes),
@@ -105,6 +112,7 @@ fn options() -> Options {
             "--emulated" => options.backend = Some(Backend::Emulated),
             "--single-id" => options.single_id = true,
             "--cancel-on-output" => options.cancel_on_output = true,
+            "--ahead" => options.ahead = true,
             "--privilege" => options.show_privilege = true,
             "--" => options.argv = args.by_ref().collect(),
             other => panic!("unknown option {other}"),

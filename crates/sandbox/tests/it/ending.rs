@@ -60,7 +60,12 @@ fn orphans_are_reaped() {
 
 #[test]
 fn a_killed_builder_takes_everything_with_it() {
-    let marks = [(Who::Root, "9876502"), (Who::User, "9876503"), (Who::Emulated, "9876507")];
+    let marks = [
+        (Who::Root, "9876502"),
+        (Who::Ahead, "9876508"),
+        (Who::User, "9876503"),
+        (Who::Emulated, "9876507"),
+    ];
     for (who, mark) in marks.into_iter().chain(is_root().then_some((Who::Chroot, "9876506"))) {
         let it = TestBox::new(who);
         let script = format!("sleep {mark} & echo > /half; echo started; sleep {mark}");
@@ -88,7 +93,7 @@ fn a_killed_builder_takes_everything_with_it() {
 
 #[test]
 fn a_cancelled_run_takes_everything_with_it() {
-    for (who, mark) in [(Who::Root, "9876504"), (Who::User, "9876505")] {
+    for (who, mark) in [(Who::Root, "9876504"), (Who::Ahead, "9876509"), (Who::User, "9876505")] {
         let it = TestBox::new(who).with(&["--cancel-on-output"]);
         let outcome = it.sh(&format!("sleep {mark} & echo started; sleep {mark}"));
         assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(125), "error: cancelled\n"));

@@ -16,6 +16,8 @@ const USER: u32 = 12345;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
     Root,
+    /// Root, whose sandbox was made while another run was going on.
+    Ahead,
     User,
     /// A user without namespaces.
     Emulated,
@@ -24,7 +26,7 @@ pub(crate) enum Who {
 }
 
 /// All.
-pub(crate) const EVERYBODY: [Who; 3] = [Who::Root, Who::User, Who::Emulated];
+pub(crate) const EVERYBODY: [Who; 4] = [Who::Root, Who::Ahead, Who::User, Who::Emulated];
 
 /// All, and root in a chroot where there is root.
 pub(crate) fn whoever_can_be() -> Vec<Who> {
@@ -32,7 +34,7 @@ pub(crate) fn whoever_can_be() -> Vec<Who> {
 }
 
 /// Those who have namespaces.
-pub(crate) const IN_NAMESPACES: [Who; 2] = [Who::Root, Who::User];
+pub(crate) const IN_NAMESPACES: [Who; 3] = [Who::Root, Who::Ahead, Who::User];
 
 pub(crate) struct TestBox {
     folder: TempDir,
@@ -101,6 +103,7 @@ impl TestBox {
             let backend = if self.who == Who::Chroot { "--chroot" } else { "--emulated" };
             command.arg(backend).arg("--plain").arg(self.tree());
         }
+        command.args((self.who == Who::Ahead).then_some("--ahead"));
         command.args(["--env", "PATH=/bin"]).args(&self.options).arg("--").args(argv);
         if is_root() && !self.is_roots() {
             command.uid(USER).gid(USER);
@@ -117,7 +120,7 @@ impl TestBox {
     }
 
     fn is_roots(&self) -> bool {
-        matches!(self.who, Who::Root | Who::Chroot)
+        matches!(self.who, Who::Root | Who::Ahead | Who::Chroot)
     }
 
     /// Makes everything the property of the user whose box it is.
