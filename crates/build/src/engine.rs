@@ -1,5 +1,6 @@
 //! The scheduler: one thread a stage; a step waits only for the stage that it reads.
 
+use crate::behind::Behind;
 use crate::{
     BuildError, Event, Image, ImageLayer, LayerOrigin, StepError, VertexId, Workbench,
     foreign::Own, image::assemble, known::Known, op, run_folders::RunFolders, state::State,
@@ -119,7 +120,13 @@ impl<'a> Engine<'a> {
 
     fn stage(&self, id: StageId) {
         let stage = &self.plan.stages[id.0];
-        let state = self.steps(id, stage).map_err(|failed| {
+        let state = thread::scope(|scope| {
+            let behind = Behind::new(scope);
+            let state = self.steps(id, stage, &behind);
+            let written = behind.end().map_err(|error| Box::new(at_the_end(stage, error)));
+            state.and_then(|state| written.map(|()| state))
+        });
+        let state = state.map_err(|failed| {
             self.bench.fail();
             self.record(*failed, stage);
         });
@@ -163,7 +170,12 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn steps(&self, id: StageId, stage: &Stage) -> Result<State, Box<Failed>> {
+    fn steps<'it>(
+        &'it self,
+        id: StageId,
+        stage: &Stage,
+        behind: &Behind<'it, '_>,
+    ) -> Result<State, Box<Failed>> {
         let base = |error| {
             let text = format!("FROM {}", base_name(&stage.base));
             Box::new(Failed { error, span: stage.span, text })
@@ -179,7 +191,7 @@ impl<'a> Engine<'a> {
                 number += 1;
             }
             let name = format!("[{} {number}/{total}] {}", stage.name, step.text);
-            self.step(at, &name, &mut state).map_err(|error| {
+            self.step(at, &name, &mut state, behind).map_err(|error| {
                 Box::new(Failed { error, span: step.span, text: step.text.clone() })
             })?;
             self.tell(id, &mut state);
@@ -211,7 +223,13 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn step(&self, at: At<'_>, name: &str, state: &mut State) -> Result<(), StepError> {
+    fn step<'it>(
+        &'it self,
+        at: At<'_>,
+        name: &str,
+        state: &mut State,
+        behind: &Behind<'it, '_>,
+    ) -> Result<(), StepError> {
         if self.bench.has_failed() {
             return Err(StepError::Stopped);
         }
@@ -224,7 +242,7 @@ impl<'a> Engine<'a> {
             self.wait(id)?;
         }
         (self.emit)(Event::Started { vertex: at.vertex, name: name.to_owned() });
-        match op::execute(self, at, state) {
+        match op::execute(self, at, state, behind) {
             Ok(done) => {
                 state.made |= done.made;
                 // A folder that a stage stands on is known by itself, as a base image is.
@@ -242,6 +260,15 @@ impl<'a> Engine<'a> {
             }
         }
     }
+}
+
+/// What could not be written of a stage whose steps are all done.
+fn at_the_end(stage: &Stage, error: StepError) -> Failed {
+    let (span, text) = stage.steps.last().map_or_else(
+        || (stage.span, format!("FROM {}", base_name(&stage.base))),
+        |step| (step.span, step.text.clone()),
+    );
+    Failed { error, span, text }
 }
 
 /// The stages whose files an op reads besides its own root.

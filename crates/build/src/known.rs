@@ -23,6 +23,8 @@ const NODES: usize = 50_000;
 pub(crate) struct Known {
     snapshots: Mutex<BTreeMap<DiffId, PathBuf>>,
     trees: Mutex<Vec<(Vec<DiffId>, Arc<Tree>)>>,
+    /// Of layers whose indexes the store does not have yet.
+    indexes: Mutex<BTreeMap<DiffId, Arc<Index>>>,
 }
 
 impl Known {
@@ -35,6 +37,20 @@ impl Known {
         for (layer, path) in layers.iter().zip(paths) {
             known.entry(layer.diff_id).or_insert_with(|| path.clone());
         }
+    }
+
+    /// What was given by [`Known::keep_index`] and not taken back.
+    pub(crate) fn index(&self, diff_id: &DiffId) -> Option<Arc<Index>> {
+        lock(&self.indexes).get(diff_id).cloned()
+    }
+
+    pub(crate) fn keep_index(&self, diff_id: DiffId, index: &Arc<Index>) {
+        lock(&self.indexes).insert(diff_id, Arc::clone(index));
+    }
+
+    /// To be called when the store has the index.
+    pub(crate) fn forget_index(&self, diff_id: &DiffId) {
+        lock(&self.indexes).remove(diff_id);
     }
 
     /// The merged view of a stack of layers: of as many as are known, and of the others by their

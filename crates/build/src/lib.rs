@@ -5,6 +5,7 @@
 //! are unpacked only for a RUN, and headers are read only for a step that was not cached.
 //! Invariant: a step that failed leaves nothing in the store; steps that finished stay cached.
 
+mod behind;
 mod caches;
 mod cdi;
 pub mod copy;

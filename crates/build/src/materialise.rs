@@ -13,7 +13,10 @@ use strake_sandbox::Privilege;
 pub(crate) fn tree(layers: &[ImageLayer], engine: &Engine<'_>) -> Result<Arc<Tree>, StepError> {
     let bench = engine.bench;
     engine.known.tree(layers, |others| {
-        let known = |it: &ImageLayer| bench.store.index(&it.diff_id);
+        let known = |it: &ImageLayer| match engine.known.index(&it.diff_id) {
+            Some(index) => Ok(Some(index)),
+            None => bench.store.index(&it.diff_id),
+        };
         side_by_side(others, known, |at| index(&others[at], bench))
     })
 }

@@ -51,8 +51,9 @@ fn main() {
     let (cancel_on_output, ahead) = (options.cancel_on_output, options.ahead);
     let spec = spec(options, privilege);
     let cancel = CancelToken::new().expect("descriptors are to be had");
-    let starter = Starter::new(1 + usize::from(ahead));
-    if ahead {
+    let before = if ahead { 2 } else { 0 };
+    let starter = Starter::new(before + 1);
+    for _ in 0..before {
         // It fails at once; the sandbox of the next run is made all the same.
         let nothing = RunSpec { argv: Vec::new(), ..spec.clone() };
         starter.run(&nothing, &cancel, &mut |_| ()).expect_err("there is no program");

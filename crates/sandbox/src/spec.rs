@@ -14,8 +14,10 @@ pub struct RunSpec {
     /// The tree that becomes `/`.
     pub root: RootSpec,
     /// The program and its arguments; the program is searched for in the `PATH` of `env`.
+    #[serde(with = "wire::texts")]
     pub argv: Vec<OsString>,
     /// The whole environment of the process; nothing else is inherited.
+    #[serde(with = "wire::pairs")]
     pub env: Vec<(OsString, OsString)>,
     /// The working directory, an absolute path in the root; where it is missing it is made,
     /// as the user's, and stays.
@@ -56,7 +58,7 @@ pub enum RootSpec {
     /// An overlay mount; what changes lands in `upper`.
     Overlay {
         /// Read-only layers, topmost first; may be empty.
-        #[serde(with = "wire::paths")]
+        #[serde(with = "wire::texts")]
         lower: Vec<PathBuf>,
         /// An existing directory for the changes.
         #[serde(with = "wire::path")]
@@ -157,7 +159,7 @@ pub enum MountSource {
     /// it may be, is discarded.
     Stack {
         /// Read-only layers, topmost first.
-        #[serde(with = "wire::paths")]
+        #[serde(with = "wire::texts")]
         lower: Vec<PathBuf>,
         /// Where in that tree; links do not lead out of it.
         #[serde(with = "wire::path")]

@@ -156,13 +156,11 @@ pub(crate) fn main() -> i32 {
             Err(_) => return 2,
         };
         let namespaces = request & NAMESPACES != 0;
-        let given = match spare.take() {
-            Some(spare) if namespaces => spare.give(&streams).is_ok(),
-            _ => false,
-        };
-        if !given {
-            begin(namespaces, streams);
+        match spare.take() {
+            Some(spare) if namespaces && spare.give(&streams).is_ok() => drop(streams),
+            _ => begin(namespaces, streams),
         }
+        // What is forked now must hold none of these streams: their end is the end of that run.
         if request & MORE != 0 {
             spare = Spare::fork();
         }

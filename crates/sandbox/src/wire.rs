@@ -1,8 +1,12 @@
 //! How a [`crate::RunSpec`] travels to the process that sets the sandbox up, and its report back.
 
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Owner, RunSpec};
 
@@ -80,36 +84,103 @@ pub(crate) fn first_report(bytes: &[u8]) -> Option<Report> {
     serde_json::from_slice(line).ok()
 }
 
-/// Paths as bytes: serde's own form refuses names that are not UTF-8.
-pub(crate) mod path {
-    use std::ffi::OsString;
-    use std::path::{Path, PathBuf};
+/// A text of the system: a string where it is UTF-8, which nearly all are, and else its bytes. As
+/// serde has them, numbers in any case, they take most of the time that a spec takes.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Text<'a> {
+    #[serde(borrow)]
+    Utf8(Cow<'a, str>),
+    Bytes(Vec<u8>),
+}
 
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
-        path.as_os_str().serialize(to)
+impl Text<'_> {
+    fn of(text: &OsStr) -> Text<'_> {
+        text.to_str()
+            .map_or_else(|| Text::Bytes(text.as_bytes().to_vec()), |it| Text::Utf8(it.into()))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
-        OsString::deserialize(from).map(PathBuf::from)
+    fn into_os(self) -> OsString {
+        match self {
+            Self::Utf8(text) => text.into_owned().into(),
+            Self::Bytes(bytes) => OsString::from_vec(bytes),
+        }
     }
 }
 
-/// Lists of paths, see [`path`].
-pub(crate) mod paths {
-    use std::ffi::{OsStr, OsString};
-    use std::path::PathBuf;
+/// A path.
+pub(crate) mod path {
+    use super::*;
 
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    pub(crate) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        Text::of(path.as_os_str()).serialize(to)
+    }
 
-    pub(crate) fn serialize<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
-        paths.iter().map(|path| path.as_os_str()).collect::<Vec<&OsStr>>().serialize(to)
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        Text::deserialize(from).map(|it| it.into_os().into())
+    }
+}
+
+/// A list of paths, or of texts.
+pub(crate) mod texts {
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer, T: AsRef<OsStr>>(
+        texts: &[T],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(texts.iter().map(|it| Text::of(it.as_ref())))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: From<OsString>>(
+        from: D,
+    ) -> Result<Vec<T>, D::Error> {
+        let texts = Vec::<Text<'_>>::deserialize(from)?;
+        Ok(texts.into_iter().map(|it| it.into_os().into()).collect())
+    }
+}
+
+/// Names and values of variables.
+pub(crate) mod pairs {
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(
+        pairs: &[(OsString, OsString)],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(pairs.iter().map(|(one, two)| (Text::of(one), Text::of(two))))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
-    ) -> Result<Vec<PathBuf>, D::Error> {
-        Ok(Vec::<OsString>::deserialize(from)?.into_iter().map(PathBuf::from).collect())
+    ) -> Result<Vec<(OsString, OsString)>, D::Error> {
+        let pairs = Vec::<(Text<'_>, Text<'_>)>::deserialize(from)?;
+        Ok(pairs.into_iter().map(|(one, two)| (one.into_os(), two.into_os())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_come_back_whatever_they_hold() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct All {
+            #[serde(with = "path")]
+            path: PathBuf,
+            #[serde(with = "texts")]
+            texts: Vec<OsString>,
+            #[serde(with = "pairs")]
+            pairs: Vec<(OsString, OsString)>,
+        }
+        let odd = || OsString::from_vec(b"caf\xe9 \"\\\n".to_vec());
+        let all = All {
+            path: odd().into(),
+            texts: vec!["".into(), "é\"\\\n\u{1}".into(), odd()],
+            pairs: vec![("A".into(), odd()), (odd(), "[1]".into())],
+        };
+        let text = serde_json::to_vec(&all).unwrap();
+        assert_eq!(serde_json::from_slice::<All>(&text).unwrap(), all);
     }
 }

@@ -4,17 +4,21 @@ pub(crate) mod copy;
 mod run;
 mod workdir;
 
+use crate::behind::Behind;
 use crate::{
     Event, ImageLayer, LayerOrigin, StepError,
     engine::{At, Engine},
     run_folders,
     state::State,
 };
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use strake_cache::{EarlierLayer, LayerRecord, StepResult, explain};
-use strake_layer::{Change, PackOptions, Previous};
+use strake_layer::{Blocks, Change, Index, PackOptions, Packed, Previous};
 use strake_oci::{DiffId, Digest};
-use strake_plan::{ContentId, KeyRecord, Op, step_key};
+use strake_plan::{ContentId, Op, RootId, step_key};
 
 /// What a step made, before it is a layer.
 pub(crate) struct Made {
@@ -44,27 +48,37 @@ impl Done {
 }
 
 /// Returns the layer of the step: a stored one where the key is known or the content is equal.
-pub(crate) fn execute(engine: &Engine<'_>, at: At<'_>, state: &State) -> Result<Done, StepError> {
+pub(crate) fn execute<'it>(
+    engine: &'it Engine<'_>,
+    at: At<'_>,
+    state: &State,
+    behind: &Behind<'it, '_>,
+) -> Result<Done, StepError> {
     match &at.step.op {
         Op::Run(op) => {
             let sources = run::sources(engine, op)?;
-            cached(engine, at, state, &sources, |_| run::run(engine, at, op, state))
+            cached(engine, at, state, &sources, behind, |_| run::run(engine, at, op, state))
         }
         Op::Copy(op) => {
             let prepared = copy::Prepared::new(engine, op)?;
             let records = prepared.records();
-            cached(engine, at, state, &records, move |earlier| prepared.run(engine, state, earlier))
+            cached(engine, at, state, &records, behind, move |earlier| {
+                prepared.run(engine, state, earlier)
+            })
         }
-        Op::Workdir(op) => cached(engine, at, state, &[], |_| workdir::run(engine, op, state)),
+        Op::Workdir(op) => {
+            cached(engine, at, state, &[], behind, |_| workdir::run(engine, op, state))
+        }
         Op::Config => unreachable!("the engine handles metadata itself"),
     }
 }
 
-fn cached(
-    engine: &Engine<'_>,
+fn cached<'it>(
+    engine: &'it Engine<'_>,
     at: At<'_>,
     state: &State,
     sources: &[(String, String)],
+    behind: &Behind<'it, '_>,
     make: impl FnOnce(Option<&EarlierLayer>) -> Result<Made, StepError>,
 ) -> Result<Done, StepError> {
     let bench = engine.bench;
@@ -78,7 +92,7 @@ fn cached(
         return Ok(Done::found(layer));
     }
     // Concurrent builds that need the same step wait here for the one that makes it.
-    let _only_one = bench.store.lock(&format!("step {key}"))?;
+    let only_one = bench.store.lock(&format!("step {key}"))?;
     if may_hit()
         && let Some(layer) = look_up(engine, &key)
     {
@@ -102,30 +116,26 @@ fn cached(
         let bytes = format!("warning: {warning}\n").into_bytes();
         (engine.emit)(Event::Output { vertex: at.vertex, stderr: true, bytes });
     }
-    let layer = store(engine, state, made, &place)?;
+    let Stored { layer, new } = store(engine, state, made, place)?;
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    finish(engine, &key, &slot, record, &layer, millis)?;
     bench.note_made(key);
+    let (layer_id, content) = (Some(layer.diff_id), Some(layer.content));
+    behind.add(move || {
+        if let Some(new) = new {
+            new.write(engine)?;
+        }
+        engine.bench.store.insert_last(&slot, &record)?;
+        let result = StepResult { layer: layer_id, content, record, millis };
+        engine.bench.store.insert_step(&key, &result)?;
+        // Who waited for it finds all of it.
+        drop(only_one);
+        Ok(())
+    })?;
     Ok(Done { layer, made: true })
 }
 
 fn tracing_miss(engine: &Engine<'_>, at: At<'_>, reason: &strake_cache::MissReason) {
     (engine.emit)(Event::Missed { vertex: at.vertex, reason: reason.to_string() });
-}
-
-fn finish(
-    engine: &Engine<'_>,
-    key: &strake_plan::StepKey,
-    slot: &str,
-    record: KeyRecord,
-    layer: &ImageLayer,
-    millis: u64,
-) -> Result<(), StepError> {
-    let store = &engine.bench.store;
-    store.insert_last(slot, &record)?;
-    let result =
-        StepResult { layer: Some(layer.diff_id), content: Some(layer.content), record, millis };
-    Ok(store.insert_step(key, &result)?)
 }
 
 /// What the key of an op stands on besides the root and the op itself.
@@ -198,13 +208,48 @@ fn keep(engine: &Engine<'_>, state: &State, made: DiffId, guard: Option<strake_c
     }
 }
 
-/// Packs and stores a layer, or finds the stored one that holds the same.
+/// A layer in its place.
+struct Stored {
+    layer: ImageLayer,
+    /// What is to be written about it, unless it was there before.
+    new: Option<New>,
+}
+
+/// What the store keeps about a layer.
+struct New {
+    record: LayerRecord,
+    /// Large ones are written at once.
+    index: Option<Arc<Index>>,
+    blocks: Blocks,
+    below: RootId,
+    place: String,
+    /// Seconds since 1970 when it was finished.
+    now: i64,
+}
+
+impl New {
+    fn write(&self, engine: &Engine<'_>) -> Result<(), StepError> {
+        let New { record, index, blocks, below, place, now } = self;
+        let store = &engine.bench.store;
+        if let Some(index) = index {
+            store.insert_index(&record.diff_id, index)?;
+            engine.known.forget_index(&record.diff_id);
+        }
+        store.insert_layer(record)?;
+        if blocks.len() >= WORTH_KEEPING {
+            store.insert_earlier(place, record, blocks, *now)?;
+        }
+        Ok(store.insert_equal(*below, record.content, record.diff_id)?)
+    }
+}
+
+/// Packs a layer and puts it into its place, or finds the stored one that holds the same.
 fn store(
     engine: &Engine<'_>,
     state: &State,
     made: Made,
-    place: &Place,
-) -> Result<ImageLayer, StepError> {
+    place: Place,
+) -> Result<Stored, StepError> {
     let bench = engine.bench;
     let Made { changes, snapshot, guard, window, warnings: _ } = made;
     // A step that changed nothing has the one layer that holds nothing.
@@ -212,41 +257,33 @@ fn store(
         && let Some(layer) = stored(engine, DiffId(Digest::of(&[0; 1024])))
     {
         keep(engine, state, layer.diff_id, guard);
-        return Ok(layer);
+        return Ok(Stored { layer, new: None });
     }
     // A folder of its own only where the step has none.
     let own = guard.is_none().then(|| bench.store.temp_dir("pack")).transpose()?;
     let dir = own.as_ref().or(guard.as_ref()).expect("one of them").path().to_owned();
-    let many = changes.len() > MANY;
-    if many {
-        // What the changes were made from is gone: packing is not to take its place besides.
-        strake_sandbox::trim_memory();
-    }
-    let options = PackOptions { compression: bench.compression, threads: bench.threads };
-    let packed = match &place.earlier {
-        Some(EarlierLayer { blob, blocks, now: _ }) => {
-            strake_layer::repack(changes, &options, &dir, Previous { blob, blocks })?
-        }
-        None => strake_layer::pack(changes, &options, &dir)?,
-    };
-    if many {
-        // Nor the index that of packing's buffers.
-        strake_sandbox::trim_memory();
-    }
+    let packed = pack(engine, changes, place.earlier.as_ref(), &dir)?;
     let content = ContentId(strake_layer::content_id(&packed.index, Some(window)));
     if let Some(equal) = bench.store.equal_layer(state.root, content)
         && let Some(layer) = stored(engine, equal)
     {
         keep(engine, state, equal, guard);
-        return Ok(ImageLayer { content, ..layer });
+        return Ok(Stored { layer: ImageLayer { content, ..layer }, new: None });
     }
     bench.store.insert_blob(&packed.file, &packed.descriptor.digest)?;
-    bench.store.insert_index(&packed.diff_id, &packed.index)?;
     if let Some(folder) = snapshot {
         let (_, form) = crate::materialise::form(&bench.privilege);
         bench.store.insert_snapshot(form, &packed.diff_id, &folder)?;
     }
     keep(engine, state, packed.diff_id, guard);
+    let index = if packed.index.entries.len() > MANY {
+        bench.store.insert_index(&packed.diff_id, &packed.index)?;
+        None
+    } else {
+        let index = Arc::new(packed.index);
+        engine.known.keep_index(packed.diff_id, &index);
+        Some(index)
+    };
     let record = LayerRecord {
         diff_id: packed.diff_id,
         descriptor: packed.descriptor,
@@ -255,10 +292,34 @@ fn store(
         // Not that of the earlier layer, which times of entries may be taken from.
         created: if place.earlier.is_some() { (bench.clock)() } else { window.1 },
     };
-    bench.store.insert_layer(&record)?;
-    if packed.blocks.len() >= WORTH_KEEPING {
-        bench.store.insert_earlier(&place.name, &record, &packed.blocks, window.1)?;
+    let layer = image_layer(&record);
+    let (blocks, below, now) = (packed.blocks, state.root, window.1);
+    let new = New { record, index, blocks, below, place: place.name, now };
+    Ok(Stored { layer, new: Some(new) })
+}
+
+fn pack(
+    engine: &Engine<'_>,
+    changes: Vec<Change>,
+    earlier: Option<&EarlierLayer>,
+    dir: &Path,
+) -> Result<Packed, StepError> {
+    let many = changes.len() > MANY;
+    if many {
+        // What the changes were made from is gone: packing is not to take its place besides.
+        strake_sandbox::trim_memory();
     }
-    bench.store.insert_equal(state.root, content, packed.diff_id)?;
-    Ok(image_layer(&record))
+    let options =
+        PackOptions { compression: engine.bench.compression, threads: engine.bench.threads };
+    let packed = match earlier {
+        Some(EarlierLayer { blob, blocks, now: _ }) => {
+            strake_layer::repack(changes, &options, dir, Previous { blob, blocks })?
+        }
+        None => strake_layer::pack(changes, &options, dir)?,
+    };
+    if many {
+        // Nor the index that of packing's buffers.
+        strake_sandbox::trim_memory();
+    }
+    Ok(packed)
 }
