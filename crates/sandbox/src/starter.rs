@@ -156,9 +156,11 @@ pub(crate) fn main() -> i32 {
             Err(_) => return 2,
         };
         let namespaces = request & NAMESPACES != 0;
-        match spare.take() {
-            Some(spare) if namespaces && spare.give(&streams).is_ok() => drop(streams),
-            _ => begin(namespaces, streams),
+        let spare_one = spare.take().filter(|_| namespaces);
+        if spare_one.is_some_and(|it| it.give(&streams).is_ok()) {
+            drop(streams);
+        } else {
+            begin(namespaces, streams);
         }
         // What is forked now must hold none of these streams: their end is the end of that run.
         if request & MORE != 0 {

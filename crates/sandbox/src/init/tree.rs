@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, mkdirat, openat, symlinkat};
@@ -17,7 +17,7 @@ use super::fsys::{
 use super::root::is_covered;
 use super::stubs::{self, Kind};
 use crate::overlay;
-use crate::spec::{BindLimits, Mount, MountSource, RunSpec, Security};
+use crate::spec::{BindLimits, Mount, MountSource, Network, RunSpec, Security};
 use crate::sys::mount::{make_readonly, restrict};
 use crate::sys::process::unshare;
 use crate::{Privilege, identity, wire};
@@ -63,30 +63,41 @@ impl Ready {
         mount_proc(fd)?;
         hide(fd, "/proc")?;
         mount_dev(fd).step(|| "set up /dev".to_owned())?;
+        mount_sys(fd, Security::Sandbox).step(|| "set up /sys".to_owned())?;
+        hide(fd, "/sys")?;
         Ok(Self(place))
     }
 
     /// Where they stand until there is a tree: above the root, where only descriptors lead.
     fn place() -> Result<OwnedFd, Errno> {
-        let place = make("tmpfs", &[("mode", "0700")], INERT)?;
+        let place = make("tmpfs", &[("mode", "0700")], NO_DEVICES)?;
         attach_to_host(place.as_fd(), Path::new("/"))?;
-        for name in ["proc", "dev"] {
+        for name in ["proc", "dev", "sys"] {
             mkdirat(&place, name, Mode::from_raw_mode(0o700))?;
         }
         Ok(place)
     }
 
     fn move_to(&self, root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Failure> {
+        let shift =
+            |name: &str| shift(self.0.as_fd(), root, name).step(|| format!("mount /{name}"));
         match spec.security {
-            Security::Sandbox => {
-                shift(self.0.as_fd(), root, "proc").step(|| "mount /proc".to_owned())?;
-            }
+            Security::Sandbox => shift("proc")?,
             // Nothing of it is hidden.
             Security::Insecure => mount_proc(root)?,
         }
-        shift(self.0.as_fd(), root, "dev")
-            .and_then(|()| mount_in_dev(root, spec))
-            .step(|| "set up /dev".to_owned())?;
+        shift("dev")?;
+        mount_in_dev(root, spec).step(|| "set up /dev".to_owned())?;
+        // It shows the network namespace that it was mounted in.
+        match (spec.security, spec.network) {
+            (Security::Sandbox, Network::Default | Network::Host) => shift("sys")?,
+            (security, _) => {
+                mount_sys(root, security).step(|| "set up /sys".to_owned())?;
+                if security == Security::Sandbox {
+                    hide(root, "/sys")?;
+                }
+            }
+        }
         // It must not stand above the old root when that is left.
         fchdir(&self.0)
             .and_then(|()| unmount(".", UnmountFlags::DETACH))
@@ -97,18 +108,14 @@ impl Ready {
 /// Lets the tree be `/` in the mount namespace of this process.
 pub(super) fn set_up(spec: &RunSpec, root: BorrowedFd<'_>, ready: &Ready) -> Result<(), Failure> {
     // Everything of the host is opened before the tree stands anywhere.
-    let sources = Sources::open(spec, &spec.tmp)?;
+    let sources = Sources::open(spec, ready.0.as_fd())?;
     attach_to_host(root, &spec.tmp).step(|| "mount the root".to_owned())?;
     ready.move_to(root, spec)?;
     fchdir(root).step(|| "enter the root".to_owned())?;
-    mount_sys(root, spec.security).step(|| "set up /sys".to_owned())?;
     if spec.security == Security::Insecure {
         insecure_devices(root).step(|| "devices of the host".to_owned())?;
     }
     sources.attach(root, spec)?;
-    if spec.security == Security::Sandbox {
-        hide(root, "/sys")?;
-    }
     pivot_root(".", ".").step(|| "change the root".to_owned())?;
     unmount(".", UnmountFlags::DETACH).step(|| "leave the old root".to_owned())?;
     chdir("/").step(|| "enter the new root".to_owned())
@@ -239,35 +246,22 @@ struct Sources {
 }
 
 impl Sources {
-    fn open(spec: &RunSpec, scratch: &Path) -> Result<Self, Failure> {
-        let memory = make("tmpfs", &[("mode", "0700")], NO_DEVICES)
-            .and_then(|memory| {
-                // A file can only be mounted from a place that is itself mounted.
-                attach_to_host(memory.as_fd(), scratch)?;
-                Ok(memory)
-            })
-            .step(|| "file system for secrets".to_owned())?;
-        let hosts = readonly_file(scratch, "hosts", &spec.hosts);
-        let resolv_conf = readonly_file(scratch, "resolv.conf", &spec.resolv_conf);
-        let secrets: Vec<_> = spec
-            .mounts
-            .iter()
-            .enumerate()
-            .map(|(number, mount)| secret(spec, mount, &scratch.join(number.to_string())))
-            .collect();
-        unmount(scratch, UnmountFlags::DETACH).step(|| "hide secrets".to_owned())?;
-        drop(memory);
+    /// `memory` is mounted, and nobody but this process sees it: there are the contents of files.
+    fn open(spec: &RunSpec, memory: BorrowedFd<'_>) -> Result<Self, Failure> {
         let mut trees = Vec::new();
-        for (number, (mount, secret)) in spec.mounts.iter().zip(secrets).enumerate() {
-            let discard = scratch.join(format!("discard-{number}"));
+        for (number, mount) in spec.mounts.iter().enumerate() {
+            let discard = spec.tmp.join(format!("discard-{number}"));
+            let secret = secret(spec, mount, memory, &number.to_string());
             let tree = secret.unwrap_or_else(|| open_source(mount, &discard));
             trees.push(tree.step(|| format!("mount for {}", mount.target.display()))?);
         }
-        let file = |name: &str| format!("file for /etc/{name}");
+        let file = |name: &str, content: &[u8]| {
+            readonly_file(memory, name, content).step(|| format!("file for /etc/{name}"))
+        };
         Ok(Self {
             trees,
-            hosts: hosts.step(|| file("hosts"))?,
-            resolv_conf: resolv_conf.step(|| file("resolv.conf"))?,
+            hosts: file("hosts", &spec.hosts)?,
+            resolv_conf: file("resolv.conf", &spec.resolv_conf)?,
         })
     }
 
@@ -299,36 +293,49 @@ fn kind_of(tree: &OwnedFd) -> Result<Kind, Errno> {
     Ok(if is_dir { Kind::Directory } else { Kind::File })
 }
 
-fn readonly_file(folder: &Path, name: &str, content: &[u8]) -> std::io::Result<OwnedFd> {
-    let path = folder.join(name);
-    write_file(&path, content, 0o644)?;
-    let tree = clone_of_host(&path)?;
+fn readonly_file(memory: BorrowedFd<'_>, name: &str, content: &[u8]) -> std::io::Result<OwnedFd> {
+    write_file(memory, name, content, 0o644)?;
+    Ok(readonly(memory, name)?)
+}
+
+fn readonly(memory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
+    let tree = clone_of(memory, Path::new(name))?;
     make_readonly(tree.as_fd())?;
     Ok(tree)
 }
 
-fn write_file(path: &Path, content: &[u8], mode: u32) -> std::io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+fn write_file(
+    memory: BorrowedFd<'_>,
+    name: &str,
+    content: &[u8],
+    mode: u32,
+) -> std::io::Result<fs::File> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+    let mut file = fs::File::from(openat(memory, name, flags, Mode::from_raw_mode(0o600))?);
     std::io::Write::write_all(&mut file, content)?;
-    file.set_permissions(fs::Permissions::from_mode(mode))
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
+    Ok(file)
 }
 
-fn secret(spec: &RunSpec, mount: &Mount, path: &Path) -> Option<std::io::Result<OwnedFd>> {
+fn secret(
+    spec: &RunSpec,
+    mount: &Mount,
+    memory: BorrowedFd<'_>,
+    name: &str,
+) -> Option<std::io::Result<OwnedFd>> {
     let MountSource::SecretFile { content, mode, uid, gid } = &mount.source else { return None };
     let open = || {
-        write_file(path, content, *mode)?;
+        let file = write_file(memory, name, content, *mode)?;
         if spec.privilege == Privilege::SingleId {
-            match identity::record::set_owner(&fs::File::open(path)?, *uid, *gid) {
+            match identity::record::set_owner(&file, *uid, *gid) {
                 // Before Linux 6.6 a file in memory holds no such attribute. Its reader has it anyway.
                 Ok(()) | Err(Errno::OPNOTSUPP) => {}
                 Err(errno) => return Err(errno.into()),
             }
         } else {
-            std::os::unix::fs::chown(path, Some(*uid), Some(*gid))?;
+            std::os::unix::fs::fchown(&file, Some(*uid), Some(*gid))?;
         }
-        let tree = clone_of_host(path)?;
-        make_readonly(tree.as_fd())?;
-        Ok(tree)
+        Ok(readonly(memory, name)?)
     };
     Some(open())
 }
