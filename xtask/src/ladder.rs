@@ -176,6 +176,9 @@ fn one(
             if reference.exists() {
                 return lab.compare(workload, &reference, &image);
             }
+            if *name != "host root" {
+                return Err("there is no image of root's to compare with".to_owned());
+            }
             let kept = fs::create_dir_all(kept).and_then(|()| fs::rename(&image, &reference));
             kept.map_err(|error| error.to_string())
         });
