@@ -59,6 +59,12 @@ impl Statement {
         self.places.span(range)
     }
 
+    /// The pieces that a part of [`Statement::text`] was joined from: where each begins, in the part and
+    /// in the source.
+    pub fn pieces(&self, range: std::ops::Range<usize>) -> Vec<(usize, usize)> {
+        self.places.pieces(range)
+    }
+
     /// The offset in [`Statement::text`] of a place in the source; nothing for one that is not part
     /// of the logical line.
     pub fn offset_of(&self, source: u32) -> Option<usize> {

@@ -79,6 +79,9 @@ fn ways(strake: &Path, hadolint: &Path, store: &Path) -> Vec<Way> {
         way("hadolint", hadolint, vec!["--no-fail".to_owned()], false),
         way("strake, no ShellCheck installed", strake, ours("never", "/nonexistent"), false),
     ];
+    let mut every = ours("never", "/nonexistent");
+    every.extend(["--select".to_owned(), "all".to_owned()]);
+    all.push(way("the same with every rule, also those that are off", strake, every, false));
     if which("shellcheck").is_some() {
         let (first, again) = ("strake and ShellCheck, for the first time", "the same again");
         all.push(way(first, strake, ours("always", &store), true));

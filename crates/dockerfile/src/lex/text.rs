@@ -32,11 +32,16 @@ impl Text {
 
     /// A part that keeps its places.
     pub(crate) fn slice(&self, range: Range<usize>) -> Text {
-        let text = self.text[range.clone()].to_owned();
-        let mut pieces = vec![(0, self.source(range.start))];
-        let inside = self.pieces.iter().filter(|(at, _)| *at > range.start && *at < range.end);
-        pieces.extend(inside.map(|(at, source)| (at - range.start, *source)));
-        Text { text, pieces }
+        Text { text: self.text[range.clone()].to_owned(), pieces: self.pieces(range) }
+    }
+
+    /// The pieces of a part: offset in it, offset in the source.
+    pub(crate) fn pieces(&self, range: Range<usize>) -> Vec<(usize, usize)> {
+        let first = self.pieces.partition_point(|(at, _)| *at <= range.start);
+        let inside = self.pieces[first..].iter().take_while(|(at, _)| *at < range.end);
+        let begin = (0, self.source(range.start));
+        let inside = inside.map(|(at, source)| (at - range.start, *source));
+        [begin].into_iter().chain(inside).collect()
     }
 
     /// A part without white space at either end.

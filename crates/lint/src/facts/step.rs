@@ -285,17 +285,8 @@ fn text(
         return (Some(first.content.clone()), vec![(0, first.span.start as usize)]);
     }
     let start = statement.offset_of(line.span.start).unwrap_or_default();
-    let mut places = Vec::new();
-    let mut text = String::new();
-    let mut last = None;
-    for (at, it) in line.text.char_indices() {
-        let here = statement.span_of(start + at..start + at + it.len_utf8()).start as usize;
-        if last != Some(here) {
-            places.push((at, here));
-        }
-        last = Some(here + it.len_utf8());
-    }
-    text.push_str(&line.text);
+    let mut places = statement.pieces(start..start + line.text.len());
+    let mut text = line.text.clone();
     for heredoc in heredocs {
         text.push('\n');
         places.push((text.len(), heredoc.span.start as usize));
