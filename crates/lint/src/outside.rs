@@ -1,7 +1,7 @@
 //! What is known beside the Dockerfile: the caller reads it, rules only look.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Which builder the file is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +82,17 @@ pub struct ContextFacts {
     pub shadowed: Option<String>,
     /// There were more files than were looked at.
     pub cut: bool,
+    /// What is found out once for all Dockerfiles of the context.
+    pub(crate) known: Known,
+}
+
+/// What follows from the files alone, where somebody asked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    /// Paths that nobody wants in an image, and what they are.
+    pub(crate) junk: OnceLock<Vec<(String, &'static str)>>,
+    /// Paths that differ by case alone.
+    pub(crate) twins: OnceLock<Vec<(String, String)>>,
 }
 
 /// One file or folder of the context.

@@ -33,21 +33,33 @@ fn selects(source: &str, path: &str) -> bool {
     if matches!(source, "" | "." | "*") {
         return true;
     }
-    let source = &source.replace("/./", "/");
-    if source.contains("**") {
+    // Asked of each path of a context: what is usual comes first.
+    let bytes = source.as_bytes();
+    let joined;
+    let source = if bytes.windows(3).any(|it| it == b"/./") {
+        joined = source.replace("/./", "/");
+        joined.as_str()
+    } else {
+        source
+    };
+    let Some(wild) = source.bytes().position(|it| matches!(it, b'*' | b'?' | b'[')) else {
+        return path.strip_prefix(source).is_some_and(|it| it.is_empty() || it.starts_with('/'));
+    };
+    if source[wild..].contains("**") {
         // `--parents` takes these.
         return strake_context::Patterns::new(&[source])
             .is_ok_and(|it| it.matches(path.as_bytes()));
     }
-    let under =
-        path.strip_prefix(source.as_str()).is_some_and(|it| it.is_empty() || it.starts_with('/'));
-    if under || !source.contains(['*', '?', '[']) {
-        return under;
+    let plain = &source[..wild];
+    if !plain.contains('\\') && !path.starts_with(plain) {
+        return false;
     }
-    let depth = source.matches('/').count() + 1;
-    let head: Vec<&str> = path.split('/').take(depth).collect();
-    let head = head.join("/");
-    strake_context::glob_match(source.as_bytes(), head.as_bytes()).unwrap_or(false)
+    if path.strip_prefix(source).is_some_and(|it| it.is_empty() || it.starts_with('/')) {
+        return true;
+    }
+    let depth = source.bytes().filter(|it| *it == b'/').count();
+    let end = path.match_indices('/').nth(depth).map_or(path.len(), |it| it.0);
+    strake_context::glob_match(source.as_bytes(), &path.as_bytes()[..end]).unwrap_or(false)
 }
 
 impl Facts<'_> {

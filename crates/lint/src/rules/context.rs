@@ -56,7 +56,9 @@ const INSTALLED_NAMES: &[(&str, &[&str])] = &[
 
 /// Kept folders and files at the top, or anywhere for names that mean the same everywhere.
 fn found<'a>(context: &'a ContextFacts, name: &str) -> Vec<&'a str> {
-    let last = |path: &str| path.rsplit('/').next() == Some(name);
+    let last = |path: &str| {
+        path.strip_suffix(name).is_some_and(|it| it.is_empty() || it.ends_with('/'))
+    };
     let all = context.kept().filter(|it| last(&it.path)).map(|it| it.path.as_str());
     // What lies in another find is part of it.
     let mut paths: Vec<&str> = Vec::new();
@@ -68,7 +70,11 @@ fn found<'a>(context: &'a ContextFacts, name: &str) -> Vec<&'a str> {
     paths
 }
 
-fn junk_of(context: &ContextFacts) -> Vec<(String, &'static str)> {
+fn junk_of(context: &ContextFacts) -> &[(String, &'static str)] {
+    context.known.junk.get_or_init(|| look_for_junk(context))
+}
+
+fn look_for_junk(context: &ContextFacts) -> Vec<(String, &'static str)> {
     let mut all = Vec::new();
     for (name, what) in JUNK_NAMES {
         let inside = |it: &str| it.split('/').any(|it| it == "node_modules" || it == ".git");
@@ -100,8 +106,8 @@ pub(crate) fn suggested(context: &ContextFacts, facts: Option<&Facts<'_>>) -> Ve
         lines.insert(".git".to_owned());
     }
     for (path, _) in junk_of(context) {
-        let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
-        lines.insert(if path.contains('/') { format!("**/{name}") } else { path });
+        let name = path.rsplit('/').next().unwrap_or(path);
+        lines.insert(if path.contains('/') { format!("**/{name}") } else { path.clone() });
     }
     for (name, _) in INSTALLED_NAMES {
         let paths = found(context, name);
@@ -184,8 +190,8 @@ fn junk(facts: &Facts<'_>, out: &mut Sink<'_>) {
     let Some(step) = wide(facts) else { return };
     let Some(transfer) = step.from_context() else { return };
     let wanted = suggested(context, Some(facts));
-    let all: Vec<(String, &str)> = junk_of(context)
-        .into_iter()
+    let all: Vec<&(String, &str)> = junk_of(context)
+        .iter()
         .filter(|(path, _)| transfer.selects(path))
         .filter(|(path, _)| {
             let name = path.rsplit('/').next().unwrap_or(path);
@@ -225,6 +231,9 @@ fn budget(facts: &Facts<'_>, out: &mut Sink<'_>) {
     let Some(context) = &facts.outside.context else { return };
     let limit = facts.settings.context_budget.unwrap_or(BUDGET_BYTES);
     let Some(step) = facts.steps.iter().find(|it| it.from_context().is_some()) else { return };
+    if context.size_of("").0 <= limit {
+        return;
+    }
     let selected = |path: &str| facts.steps.iter().filter_map(Step::from_context).any(|it| it.selects(path));
     let mut sizes: BTreeMap<&str, u64> = BTreeMap::new();
     let mut sum = 0;
@@ -326,11 +335,19 @@ fn shadowed_file(facts: &Facts<'_>, out: &mut Sink<'_>) {
 fn case(facts: &Facts<'_>, out: &mut Sink<'_>) {
     let Some(context) = &facts.outside.context else { return };
     let Some(step) = wide(facts) else { return };
+    for (path, other) in context.known.twins.get_or_init(|| twins(context)) {
+        let message = format!("`{path}` and `{other}` are one file on macOS and Windows");
+        out.at(step.span(), message).hint("rename one, or the copy depends on who checks out");
+    }
+}
+
+fn twins(context: &ContextFacts) -> Vec<(String, String)> {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    let mut all = Vec::new();
     for file in context.kept().filter(|it| !it.path.starts_with(".git/")) {
         if let Some(other) = seen.insert(file.path.to_lowercase(), &file.path) {
-            let message = format!("`{}` and `{other}` are one file on macOS and Windows", file.path);
-            out.at(step.span(), message).hint("rename one, or the copy depends on who checks out");
+            all.push((file.path.clone(), other.to_owned()));
         }
     }
+    all
 }

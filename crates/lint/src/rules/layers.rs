@@ -172,13 +172,16 @@ fn copied_twice(facts: &Facts<'_>, out: &mut Sink<'_>) {
             let (Some(second), Some(to)) = (late.from_context(), dest(facts, late)) else { continue };
             for early in &copies[..at] {
                 let (Some(first), Some(from)) = (early.from_context(), dest(facts, early)) else { continue };
+                let same = from == to && first.is_wide() == second.is_wide();
+                let inside = second.is_wide() && !first.is_wide();
+                if !same && !inside {
+                    continue;
+                }
                 let both = context.kept().filter(|it| {
                     !it.folder && first.selects(&it.path) && second.selects(&it.path)
                 });
-                let same = from == to && first.is_wide() == second.is_wide();
-                let inside = second.is_wide() && !first.is_wide();
                 let (sum, count) = both.fold((0_u64, 0), |(sum, n), it| (sum + it.size, n + 1));
-                if (same || inside) && count > 0 && sum > 1_000_000 {
+                if count > 0 && sum > 1_000_000 {
                     let message = "what was copied above is copied again, into another layer";
                     out.at(late.span(), message)
                         .label(early.span(), "copied here")
