@@ -245,6 +245,9 @@ impl<'a> Engine<'a> {
         match op::execute(self, at, state, behind) {
             Ok(done) => {
                 state.made |= done.made;
+                if matches!(at.step.op, Op::Run(_)) && !done.made {
+                    self.starter.skip();
+                }
                 // A folder that a stage stands on is known by itself, as a base image is.
                 let is_told = !at.step.created_by.is_empty();
                 state.push(done.layer, if is_told { name } else { &at.step.text }.to_owned());

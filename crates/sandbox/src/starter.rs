@@ -19,7 +19,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
-use rustix::process::setpgid;
+use rustix::process::{WaitOptions, setpgid, wait};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::Privilege;
@@ -58,6 +58,12 @@ impl Starter {
     /// Of a build with this many runs at most.
     pub fn new(runs: usize) -> Self {
         Self(Mutex::new(State { process: None, ahead: runs }))
+    }
+
+    /// One run less is to be expected.
+    pub fn skip(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.ahead = state.ahead.saturating_sub(1);
     }
 
     /// Starts the outer process of a sandbox with these streams.
@@ -150,11 +156,7 @@ pub(crate) fn main() -> i32 {
     reap_by_itself(true);
     let mut spare: Option<Spare> = None;
     loop {
-        let (request, streams) = match receive(rustix::stdio::stdin()) {
-            Ok(Some(it)) => it,
-            Ok(None) => return 0,
-            Err(_) => return 2,
-        };
+        let Ok(Some((request, streams))) = receive(rustix::stdio::stdin()) else { break };
         let namespaces = request & NAMESPACES != 0;
         let spare_one = spare.take().filter(|_| namespaces);
         if spare_one.is_some_and(|it| it.give(&streams).is_ok()) {
@@ -167,6 +169,10 @@ pub(crate) fn main() -> i32 {
             spare = Spare::fork();
         }
     }
+    drop(spare);
+    // Until all of them have ended: none of them is to be seen after the build.
+    while matches!(wait(WaitOptions::empty()), Ok(_) | Err(Errno::INTR)) {}
+    0
 }
 
 /// A sandbox that waits for a run. Without one it ends with this process.
