@@ -54,10 +54,9 @@ impl Bases {
             return Ok(Bases { folder });
         }
         say("== bases");
-        if !raw.join("names").exists() {
-            let script = root().join("testdata/bases/make.sh").to_string_lossy().into_owned();
-            run(&script, &[text(raw), "debian".to_owned(), "node20".to_owned()])?;
-        }
+        // What is there already is kept.
+        let script = root().join("testdata/bases/make.sh").to_string_lossy().into_owned();
+        run(&script, &[text(raw), "debian".to_owned(), "node20".to_owned()])?;
         fs::create_dir_all(&folder).map_err(|it| it.to_string())?;
         for stage in missing {
             let layout = |name: &str, dir: &str, tag: &str| {
