@@ -1,9 +1,9 @@
 //! The scheduler: one thread a stage; a step waits only for the stage that it reads.
 
-use crate::behind::Behind;
 use crate::{
     BuildError, Event, Image, ImageLayer, LayerOrigin, StepError, VertexId, Workbench,
-    foreign::Own, image::assemble, known::Known, op, run_folders::RunFolders, state::State,
+    behind::Behind, foreign::Own, image::assemble, known::Known, op, run_folders::RunFolders,
+    state::State,
 };
 use std::{
     collections::BTreeMap,

@@ -67,8 +67,7 @@ impl Failed {
             }
             Failed::Said { code, message } | Failed::Passing { code, message, .. } => {
                 let hint = advice(&code, &message, host, action);
-                let separator = if code.is_empty() || message.is_empty() { "" } else { ": " };
-                (format!("{action}: {code}{separator}{message}"), hint)
+                (said(action, &code, &message), hint)
             }
         };
         KeychainError::Service { service, why, hint }
@@ -130,8 +129,7 @@ impl Api {
             // As with registries: one that is down is reported soon.
             let pause = self.options.retries.pause(attempt, action);
             let Some(wait) = pause.filter(|_| !down || attempt < 3) else { return answer };
-            let separator = if code.is_empty() || message.is_empty() { "" } else { ": " };
-            let cause = format!("Amazon ECR: {action}: {code}{separator}{message}");
+            let cause = format!("Amazon ECR: {}", said(action, code, message));
             self.options.on_retry.iter().for_each(|it| {
                 it(&Retry { attempt, wait, cause: cause.clone() });
             });
@@ -258,6 +256,12 @@ fn date(text: &str) -> Option<SystemTime> {
     use aws_smithy_types::date_time::{DateTime, Format};
     let parsed = DateTime::from_str(text, Format::HttpDate).ok()?;
     SystemTime::try_from(parsed).ok()
+}
+
+/// What the service said, for people: either part may be empty.
+fn said(action: &str, code: &str, message: &str) -> String {
+    let separator = if code.is_empty() || message.is_empty() { "" } else { ": " };
+    format!("{action}: {code}{separator}{message}")
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

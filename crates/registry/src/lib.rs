@@ -12,6 +12,7 @@ mod cause;
 mod challenge;
 mod chunks;
 mod client;
+mod date;
 mod docker_archive;
 mod docker_config;
 mod document;
@@ -46,6 +47,7 @@ pub use chunks::{Chunks, Journal, JournalEntry};
 pub use client::{
     Certificates, Client, HostTls, IsWhole, MakeRepository, OnRetry, Options, Patience, Proxies,
 };
+pub use date::http_date;
 pub use docker_archive::DockerArchive;
 pub use docker_config::DockerConfig;
 pub use document::Resolved;

@@ -1,5 +1,6 @@
 //! `Retry-After`: seconds, or a date, which is compared with the answer's own. RFC 9110, sections 10.2.3, 5.6.7.
 
+use crate::date::http_date;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use std::time::Duration;
 
@@ -15,32 +16,10 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(then - now).unwrap_or_default()))
 }
 
-/// Seconds since the year 0 of `Sun, 06 Nov 1994 08:49:37 GMT`, the form that servers must write.
+/// Of the one form that servers must write: `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn seconds(date: &str) -> Option<i64> {
-    let words: Vec<&str> = date.split_ascii_whitespace().collect();
-    let [_, day, month, year, time, "GMT"] = words.as_slice() else { return None };
-    let months =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let month = i64::try_from(months.iter().position(|it| it == month)?).ok()?;
-    let number = |text: &str, most: i64| {
-        let read = text.bytes().all(|it| it.is_ascii_digit()).then(|| text.parse::<i64>().ok());
-        read.flatten().filter(|it| *it <= most)
-    };
-    let clock: Vec<i64> = time.split(':').map(|it| number(it, 60)).collect::<Option<_>>()?;
-    let [hours, minutes, rest] = clock.as_slice() else { return None };
-    Some(
-        days(number(year, 9999)?, month, number(day, 31)?) * 86_400
-            + hours * 3600
-            + minutes * 60
-            + rest,
-    )
-}
-
-/// Days up to a day, with months from 0; years begin in March here, so that leap days come last.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month < 2 { (year - 1, month + 10) } else { (year, month - 2) };
-    let leap = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    365 * year + leap + (153 * month + 2) / 5 + day
+    let is_usual = date.ends_with(" GMT") && !date.contains(['-', '+']);
+    http_date(date).filter(|_| is_usual)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use crate::{
     Remote, RemoteError,
     address::{self, file_name, shown},
     body::{Body, is_corrupt},
-    date::http_date,
     remote::once,
 };
 use reqwest::{
@@ -18,7 +17,7 @@ use std::{path::PathBuf, sync::PoisonError, time::Duration};
 use strake_cache::{FetchedFile, Store};
 use strake_oci::Digest;
 use strake_plan::HttpSource;
-use strake_registry::{WebOptions, is_loopback, web_client, web_error};
+use strake_registry::{WebOptions, http_date, is_loopback, web_client, web_error};
 
 /// As many as Go's HTTP client follows.
 const MAX_REDIRECTS: usize = 10;

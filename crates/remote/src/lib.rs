@@ -8,7 +8,6 @@
 
 mod address;
 mod body;
-mod date;
 mod error;
 mod git;
 mod hint;
@@ -17,7 +16,6 @@ mod remote;
 mod secrets;
 mod unpack;
 
-pub use date::http_date;
 pub use error::RemoteError;
 pub use git::{Checkout, Commit};
 pub use http::HttpFile;

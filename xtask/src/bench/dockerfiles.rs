@@ -1,19 +1,10 @@
 //! Dockerfiles of the sizes that projects have, the same in every run: the texts of `testdata/lint/speed`
 //! with other choices each time.
 
+use super::trees::Numbers;
 use crate::shell::root;
 use fs_err as fs;
 use std::path::Path;
-
-/// Numbers that are the same in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self, below: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
-        (self.0 >> 32) as usize % below
-    }
-}
 
 /// Writes so many into a folder; their names in it.
 pub(super) fn write(folder: &Path, count: usize) -> Result<Vec<String>, String> {

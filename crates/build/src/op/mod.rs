@@ -4,9 +4,9 @@ pub(crate) mod copy;
 mod run;
 mod workdir;
 
-use crate::behind::Behind;
 use crate::{
     Event, ImageLayer, LayerOrigin, StepError,
+    behind::Behind,
     engine::{At, Engine},
     run_folders,
     state::State,

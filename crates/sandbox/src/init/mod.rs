@@ -1,10 +1,11 @@
 //! The processes of a sandbox: the outer one, which makes the namespaces and cleans up, and PID 1.
 //!
 //! The builder executes itself again under [`NAME`], as the [`starter`], which forks an *outer* process
-//! for every run. That has one thread, receives the spec on its standard input, prepares the root,
-//! enters new namespaces and forks *PID 1*, which sets up the mounts, starts the program, reaps, and
-//! answers for the identity engine. The standard input is also how both learn that the builder is
-//! gone: at its end everything is killed.
+//! for every run. That has one thread, enters new namespaces and forks *PID 1*, which mounts what needs
+//! no spec. Then the outer process receives the spec on its standard input, prepares the root and hands
+//! both on to PID 1, which sets up the other mounts, starts the program, reaps, and answers for the
+//! identity engine. The standard input is also how both learn that the builder is gone: at its end
+//! everything is killed.
 
 pub(crate) mod child;
 pub(crate) mod fsys;
