@@ -192,6 +192,14 @@ target "inline" {
 "#;
 
     #[test]
+    fn variables_that_are_made_of_each_other_have_no_value() {
+        let text = "variable \"A\" { default = \"${B}\" }\nvariable \"B\" { default = \"x${A}\" }
+            target \"t\" { context = A }\n";
+        let found = targets(Path::new("docker-bake.hcl"), text).unwrap();
+        assert_eq!((found.targets.len(), found.notes.len()), (0, 1), "{:?}", found.notes);
+    }
+
+    #[test]
     fn variables_inheritance_matrix_and_inline() {
         let found = targets(Path::new("x/docker-bake.hcl"), HCL).unwrap();
         let names: Vec<&str> = found.targets.iter().map(|it| it.name.as_str()).collect();

@@ -42,6 +42,9 @@ pub(super) struct Block {
     pub(super) body: Body,
 }
 
+/// How far variables are followed.
+const DEEPEST: usize = 16;
+
 /// Variables by name.
 pub(super) type Scope = BTreeMap<String, Expr>;
 
@@ -54,12 +57,18 @@ pub(super) fn parse(text: &str) -> Result<Body, String> {
 
 /// A text with its variables; what is not known is the error.
 pub(super) fn evaluate(expr: &Expr, scope: &Scope) -> Result<String, String> {
-    match resolve(expr, scope, 0)? {
+    within(expr, scope, 0)
+}
+
+/// Variables that are made of each other have no value: the depth of texts in texts ends.
+fn within(expr: &Expr, scope: &Scope, depth: usize) -> Result<String, String> {
+    match resolve(expr, scope, depth)? {
         Expr::Text(parts) => parts
             .iter()
             .map(|it| match it {
                 Part::Plain(text) => Ok(text.clone()),
-                Part::Put(inner) => evaluate(inner, scope),
+                Part::Put(inner) if depth < DEEPEST => within(inner, scope, depth + 1),
+                Part::Put(inner) => Err(shown(inner)),
             })
             .collect(),
         other => Err(shown(&other)),
@@ -69,7 +78,7 @@ pub(super) fn evaluate(expr: &Expr, scope: &Scope) -> Result<String, String> {
 /// Follows variables.
 pub(super) fn resolve(expr: &Expr, scope: &Scope, depth: usize) -> Result<Expr, String> {
     match expr {
-        Expr::Name(name) if depth < 16 => match scope.get(name) {
+        Expr::Name(name) if depth < DEEPEST => match scope.get(name) {
             Some(value) => resolve(value, scope, depth + 1),
             None => Err(name.clone()),
         },
