@@ -14,9 +14,12 @@ use std::{
 type Job<'scope> = Box<dyn FnOnce() -> Result<(), StepError> + Send + 'scope>;
 
 /// The writing of one stage: in order, by a thread that is started with the first of it.
+///
+/// What is added waits until the next step runs, which is where processors are free.
 pub(crate) struct Behind<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     writer: RefCell<Option<Writer<'scope>>>,
+    waiting: RefCell<Vec<Job<'scope>>>,
 }
 
 struct Writer<'scope> {
@@ -26,25 +29,29 @@ struct Writer<'scope> {
 
 impl<'scope, 'env> Behind<'scope, 'env> {
     pub(crate) fn new(scope: &'scope Scope<'scope, 'env>) -> Self {
-        Behind { scope, writer: RefCell::new(None) }
+        Behind { scope, writer: RefCell::default(), waiting: RefCell::default() }
     }
 
-    /// Has `job` done after those before it; the error is that of one of those.
-    pub(crate) fn add(
-        &self,
-        job: impl FnOnce() -> Result<(), StepError> + Send + 'scope,
-    ) -> Result<(), StepError> {
+    /// Has `job` done after those before it, from [`Behind::release`] on.
+    pub(crate) fn add(&self, job: impl FnOnce() -> Result<(), StepError> + Send + 'scope) {
+        self.waiting.borrow_mut().push(Box::new(job));
+    }
+
+    /// Begins with what was added; the error is that of something before it.
+    pub(crate) fn release(&self) -> Result<(), StepError> {
         let mut writer = self.writer.borrow_mut();
-        let sent = writer.get_or_insert_with(|| self.start()).jobs.send(Box::new(job));
-        if sent.is_ok() {
-            return Ok(());
+        for job in self.waiting.take() {
+            if writer.get_or_insert_with(|| self.start()).jobs.send(job).is_err() {
+                // It has stopped at the first failure.
+                return writer.take().map_or(Ok(()), Writer::end);
+            }
         }
-        // It has stopped at the first failure.
-        writer.take().map_or(Ok(()), Writer::end)
+        Ok(())
     }
 
     /// Waits until everything is written.
     pub(crate) fn end(self) -> Result<(), StepError> {
+        self.release()?;
         self.writer.into_inner().map_or(Ok(()), Writer::end)
     }
 
@@ -75,17 +82,33 @@ mod tests {
             let behind = Behind::new(scope);
             for number in 0..3 {
                 let done = &done;
-                let added = behind.add(move || {
+                behind.add(move || {
                     done.lock().unwrap().push(number);
                     if number == 1 { Err(StepError::Stopped) } else { Ok(()) }
                 });
-                if added.is_err() {
-                    return (Ok(()), added);
+                let released = behind.release();
+                if released.is_err() {
+                    return (Ok(()), released);
                 }
             }
             (behind.end(), Ok(()))
         });
         assert!(behind_end.and(later).is_err());
         assert_eq!(*done.lock().unwrap(), [0, 1]);
+    }
+
+    #[test]
+    fn jobs_wait_for_their_release_or_the_end() {
+        let done = Mutex::new(false);
+        std::thread::scope(|scope| {
+            let behind = Behind::new(scope);
+            behind.add(|| {
+                *done.lock().unwrap() = true;
+                Ok(())
+            });
+            assert!(!*done.lock().unwrap());
+            behind.end().unwrap();
+        });
+        assert!(*done.lock().unwrap());
     }
 }

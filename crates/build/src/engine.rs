@@ -15,7 +15,7 @@ use strake_cache::TempDir;
 use strake_diag::Span;
 use strake_oci::{Descriptor, History, media_type};
 use strake_plan::{Base, BaseImage, ContentId, Op, Origin, Plan, Source, Stage, StageId, Step};
-use strake_sandbox::Starter;
+use strake_sandbox::{Place, Starter};
 
 /// Runs `plan` and returns the image of its target stage.
 ///
@@ -56,8 +56,8 @@ pub(crate) struct Engine<'a> {
     pub(crate) interpreters: OnceLock<Option<Own>>,
     /// What was looked up in the store.
     pub(crate) known: Known,
-    /// A layer below all others of a RUN, see [`strake_sandbox::make_places`].
-    places: OnceLock<Option<TempDir>>,
+    /// Layers below all others of RUNs, by what they hold, see [`strake_sandbox::lend_places`].
+    places: Mutex<BTreeMap<Vec<Place>, TempDir>>,
     pub(crate) run_folders: RunFolders,
     pub(crate) starter: Starter,
     /// First vertex of each stage.
@@ -103,7 +103,7 @@ impl<'a> Engine<'a> {
             first_error: Mutex::new(None),
             interpreters: OnceLock::new(),
             known: Known::default(),
-            places: OnceLock::new(),
+            places: Mutex::default(),
             run_folders: RunFolders::default(),
             starter: Starter::new(runs(plan)),
             vertices: vertices(plan),
@@ -147,13 +147,17 @@ impl<'a> Engine<'a> {
         });
     }
 
-    /// What RUNs have below all layers. Where it cannot be made each makes its own.
-    pub(crate) fn places(&self) -> Option<PathBuf> {
-        let make = || {
-            let dir = self.bench.store.temp_dir("places").ok()?;
-            strake_sandbox::make_places(dir.path()).ok().map(|()| dir)
-        };
-        self.places.get_or_init(make).as_ref().map(|it| it.path().to_owned())
+    /// A layer with these places, which RUNs share.
+    pub(crate) fn places(&self, places: &[Place]) -> Result<PathBuf, StepError> {
+        let mut made = lock(&self.places);
+        if let Some(dir) = made.get(places) {
+            return Ok(dir.path().to_owned());
+        }
+        let dir = self.bench.store.temp_dir("places")?;
+        strake_sandbox::make_places(dir.path(), places)?;
+        let path = dir.path().to_owned();
+        made.insert(places.to_vec(), dir);
+        Ok(path)
     }
 
     /// The finished stage; waits for it.

@@ -61,6 +61,23 @@ fn what_a_mount_needs_goes_with_it() {
 }
 
 #[test]
+fn folders_for_file_systems_of_the_container_stay_where_the_tree_has_none() {
+    let from = "FROM scratch\nCOPY --from=base /bin/busybox /bin/busybox\n";
+    let first = format!("{from}RUN [\"/bin/busybox\", \"touch\", \"/x\"]\n");
+    assert_layer(
+        &first,
+        &[
+            "drwxr-xr-x 0/0 0 dev/",
+            "drwxr-xr-x 0/0 0 proc/",
+            "drwxr-xr-x 0/0 0 sys/",
+            "-rw-r--r-- 0/0 0 x",
+        ],
+    );
+    let second = format!("{first}RUN [\"/bin/busybox\", \"touch\", \"/y\"]\n");
+    assert_layer(&second, &["-rw-r--r-- 0/0 0 y"]);
+}
+
+#[test]
 fn a_user_may_do_what_the_kernel_lets_it() {
     for lab in [Lab::new(), Lab::ordinary()] {
         lab.write(

@@ -5,11 +5,12 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use strake_sandbox::{
     Backend, BindLimits, CancelToken, EnterOptions, ExitStatus, Identity, Mount, MountSource,
-    Network, Output, Privilege, RootSpec, RunSpec, Security, Starter, Ulimit, enter, maybe_init,
+    Network, Output, Privilege, RootSpec, RunSpec, Security, Starter, Ulimit, enter, lend_places,
+    make_places, maybe_init,
 };
 
 /// What the command line says; every option takes one value but the last six.
@@ -49,7 +50,8 @@ fn main() {
         return;
     }
     let (cancel_on_output, ahead) = (options.cancel_on_output, options.ahead);
-    let spec = spec(options, privilege);
+    let mut spec = spec(options, privilege);
+    lend(&mut spec);
     let cancel = CancelToken::new().expect("descriptors are to be had");
     let before = if ahead { 2 } else { 0 };
     let starter = Starter::new(before + 1);
@@ -174,6 +176,24 @@ fn spec(options: Options, privilege: Privilege) -> RunSpec {
         shm_size: 64 << 20,
         privilege,
         tmp: options.tmp,
+        lent: Vec::new(),
         special_owners: Vec::new(),
     }
+}
+
+/// Looks into the layers for what the tree has.
+fn lend(spec: &mut RunSpec) {
+    let RootSpec::Overlay { lower, .. } = &spec.root else { return };
+    // Beside the scratch directory: that is emptied after each run.
+    let (lower, folder) = (lower.clone(), spec.tmp.with_extension("places"));
+    let has = |path: &Path| {
+        let path = path.strip_prefix("/").unwrap_or(path);
+        lower.iter().any(|it| it.join(path).symlink_metadata().is_ok())
+    };
+    let made = lend_places(spec, has, |places| {
+        std::fs::create_dir_all(&folder)
+            .and_then(|()| make_places(&folder, places))
+            .map(|()| folder)
+    });
+    made.expect("places can be made");
 }

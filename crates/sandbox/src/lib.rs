@@ -97,6 +97,7 @@ mod identity;
 mod init;
 mod notify;
 mod overlay;
+mod places;
 mod probe;
 mod run;
 mod seccomp;
@@ -110,8 +111,9 @@ pub use binfmt::{Interpreter, Interpreters};
 pub use enter::{EnterError, EnterOptions, Privilege, enter};
 pub use facts::{Advice, Cgroup, Facts, advice};
 pub use identity::record::{NODE_ATTRIBUTE, OWNER_ATTRIBUTE};
-pub use init::{INSECURE_DEVICES, ULIMITS, make_places, maybe_init};
+pub use init::{INSECURE_DEVICES, ULIMITS, maybe_init};
 pub use overlay::overlay_works;
+pub use places::{Place, lend_places, make_places};
 pub use run::{CancelToken, ExitStatus, Finished, Output, Owner, RunError};
 pub use spec::{
     BindLimits, Identity, Mount, MountSource, Network, RootSpec, RunSpec, Security, Ulimit,

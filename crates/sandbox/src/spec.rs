@@ -47,6 +47,10 @@ pub struct RunSpec {
     /// An existing, empty scratch directory for this run alone; the caller removes it.
     #[serde(with = "wire::path")]
     pub tmp: PathBuf,
+    /// Paths of mounts, and directories above them, that the tree has from [`crate::lend_places`] alone,
+    /// children first. What the run leaves of them in the upper directory is removed where it is empty.
+    #[serde(with = "wire::texts")]
+    pub lent: Vec<PathBuf>,
     /// Recorded owners of symlinks, FIFOs and sockets of the lower layers, which can carry no record
     /// themselves. Only read under [`Privilege::SingleId`].
     pub special_owners: Vec<Owner>,

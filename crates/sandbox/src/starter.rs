@@ -14,6 +14,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -24,7 +25,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::Privilege;
 use crate::init::{self, outer};
-use crate::sys::process::{Forked, exit_now, fork, reap_by_itself};
+use crate::sys::process::{Forked, exit_now, forget_signals, fork, reap_by_itself};
 use crate::wire::{self, Failure, Report};
 
 /// Starts sandboxes, from any thread. The first run starts a process that the others share.
@@ -153,6 +154,7 @@ pub(crate) fn receive<const N: usize>(
 
 /// Is that process; the result is the exit code, which nobody reads.
 pub(crate) fn main() -> i32 {
+    forget_signals();
     reap_by_itself(true);
     let mut spare: Option<Spare> = None;
     loop {
@@ -166,6 +168,9 @@ pub(crate) fn main() -> i32 {
         }
         // What is forked now must hold none of these streams: their end is the end of that run.
         if request & MORE != 0 {
+            // The run that was just started has the processors first.
+            let mut next = [PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN)];
+            let _asked = poll(&mut next, Some(&AFTER));
             spare = Spare::fork();
         }
     }
@@ -174,6 +179,9 @@ pub(crate) fn main() -> i32 {
     while matches!(wait(WaitOptions::empty()), Ok(_) | Err(Errno::INTR)) {}
     0
 }
+
+/// How long after the start of a run the next sandbox is made: about as long as a run takes to start.
+const AFTER: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 
 /// A sandbox that waits for a run. Without one it ends with this process.
 struct Spare(UnixStream);

@@ -104,6 +104,7 @@ fn cached<'it>(
     tracing_miss(engine, at, &reason);
     let began = std::time::Instant::now();
     let place = Place::new(engine, at, &slot, may_hit());
+    behind.release()?;
     let mut made = make(place.earlier.as_ref())?;
     let (changes, told) = crate::marks::read(made.changes);
     if !told.is_empty() {
@@ -116,7 +117,7 @@ fn cached<'it>(
         let bytes = format!("warning: {warning}\n").into_bytes();
         (engine.emit)(Event::Output { vertex: at.vertex, stderr: true, bytes });
     }
-    let Stored { layer, new } = store(engine, state, made, place)?;
+    let Stored { layer, new, folder } = store(engine, state, made, place)?;
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     bench.note_made(key);
     let (layer_id, content) = (Some(layer.diff_id), Some(layer.content));
@@ -129,8 +130,11 @@ fn cached<'it>(
         engine.bench.store.insert_step(&key, &result)?;
         // Who waited for it finds all of it.
         drop(only_one);
+        if let Some(folder) = folder {
+            engine.run_folders.give(folder);
+        }
         Ok(())
-    })?;
+    });
     Ok(Done { layer, made: true })
 }
 
@@ -196,16 +200,21 @@ impl Place {
     }
 }
 
-/// Keeps a copied root, or the empty folders of an overlay, for the next RUN.
-fn keep(engine: &Engine<'_>, state: &State, made: DiffId, guard: Option<strake_cache::TempDir>) {
-    let Some(guard) = guard else { return };
+/// Keeps a copied root for the next RUN; returns the folders of an overlay.
+fn keep(
+    engine: &Engine<'_>,
+    state: &State,
+    made: DiffId,
+    guard: Option<strake_cache::TempDir>,
+) -> Option<strake_cache::TempDir> {
+    let guard = guard?;
     let root_of_run = run_folders::root(&guard).join("root");
-    if engine.bench.copies_roots() && root_of_run.is_dir() {
-        let layers = state.layers.iter().map(|it| it.diff_id).chain([made]).collect();
-        engine.bench.keep(layers, guard);
-    } else {
-        engine.run_folders.give(guard);
+    if !engine.bench.copies_roots() || !root_of_run.is_dir() {
+        return Some(guard);
     }
+    let layers = state.layers.iter().map(|it| it.diff_id).chain([made]).collect();
+    engine.bench.keep(layers, guard);
+    None
 }
 
 /// A layer in its place.
@@ -213,6 +222,8 @@ struct Stored {
     layer: ImageLayer,
     /// What is to be written about it, unless it was there before.
     new: Option<New>,
+    /// What the RUN worked in.
+    folder: Option<strake_cache::TempDir>,
 }
 
 /// What the store keeps about a layer.
@@ -256,8 +267,8 @@ fn store(
     if changes.is_empty()
         && let Some(layer) = stored(engine, DiffId(Digest::of(&[0; 1024])))
     {
-        keep(engine, state, layer.diff_id, guard);
-        return Ok(Stored { layer, new: None });
+        let folder = keep(engine, state, layer.diff_id, guard);
+        return Ok(Stored { layer, new: None, folder });
     }
     // A folder of its own only where the step has none.
     let own = guard.is_none().then(|| bench.store.temp_dir("pack")).transpose()?;
@@ -267,15 +278,15 @@ fn store(
     if let Some(equal) = bench.store.equal_layer(state.root, content)
         && let Some(layer) = stored(engine, equal)
     {
-        keep(engine, state, equal, guard);
-        return Ok(Stored { layer: ImageLayer { content, ..layer }, new: None });
+        let folder = keep(engine, state, equal, guard);
+        return Ok(Stored { layer: ImageLayer { content, ..layer }, new: None, folder });
     }
     bench.store.insert_blob(&packed.file, &packed.descriptor.digest)?;
     if let Some(folder) = snapshot {
         let (_, form) = crate::materialise::form(&bench.privilege);
         bench.store.insert_snapshot(form, &packed.diff_id, &folder)?;
     }
-    keep(engine, state, packed.diff_id, guard);
+    let folder = keep(engine, state, packed.diff_id, guard);
     let index = if packed.index.entries.len() > MANY {
         bench.store.insert_index(&packed.diff_id, &packed.index)?;
         None
@@ -295,7 +306,7 @@ fn store(
     let layer = image_layer(&record);
     let (blocks, below, now) = (packed.blocks, state.root, window.1);
     let new = New { record, index, blocks, below, place: place.name, now };
-    Ok(Stored { layer, new: Some(new) })
+    Ok(Stored { layer, new: Some(new), folder })
 }
 
 fn pack(

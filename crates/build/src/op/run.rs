@@ -12,7 +12,12 @@ use crate::{
     run_folders,
     state::State,
 };
-use std::{collections::VecDeque, ffi::OsString, path::PathBuf};
+use std::{
+    collections::VecDeque,
+    ffi::OsString,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
 use strake_layer::{Kind, Tree};
 use strake_oci::Platform;
 use strake_plan::{Network, RunOp, Security};
@@ -94,8 +99,12 @@ pub(super) fn run(
     let mounted = mounts::prepare(engine, op, dir.path())?;
     let began = file_clock(&scratch)?.min((bench.clock)());
     let given = Given { op, user: &user, mounted: &mounted, devices: &devices, scratch };
-    let on_places = with_places(engine, root.spec(), &tree);
-    let spec = spec(engine, given, on_places, special_owners(&tree, &bench.privilege));
+    let mut spec = spec(engine, given, root.spec(), special_owners(&tree, &bench.privilege));
+    let has = |path: &Path| {
+        let path = path.strip_prefix("/").unwrap_or(path);
+        tree.get(path.as_os_str().as_bytes()).is_some()
+    };
+    strake_sandbox::lend_places(&mut spec, has, |places| engine.places(places))?;
     let owners = process(engine, at, &spec).map_err(|error| {
         let attempt = Attempt {
             program: op.argv.first().map_or("", String::as_str),
@@ -125,19 +134,6 @@ fn file_clock(folder: &std::path::Path) -> std::io::Result<i64> {
     let now = Timestamps { last_access: now, last_modification: now };
     rustix::fs::utimensat(CWD, folder, &now, AtFlags::empty())?;
     Ok(fs_err::metadata(folder)?.mtime())
-}
-
-/// Most images have no files of their own where a RUN's `/etc/hosts` and `/etc/resolv.conf` go.
-fn with_places(engine: &Engine<'_>, mut root: RootSpec, tree: &Tree) -> RootSpec {
-    let has = |path: &[u8]| tree.get(path).is_some();
-    let etc = tree.get(b"etc").is_some_and(|it| matches!(it.entry.kind, Kind::Directory { .. }));
-    if let RootSpec::Overlay { lower, .. } = &mut root
-        && etc
-        && !(has(b"etc/hosts") && has(b"etc/resolv.conf"))
-    {
-        lower.extend(engine.places());
-    }
-    root
 }
 
 /// Whether `--allow` grants what the RUN asks for.
@@ -240,6 +236,7 @@ fn spec(engine: &Engine<'_>, given: Given<'_>, root: RootSpec, owners: Vec<Owner
         shm_size: bench.shm_size.unwrap_or(64 << 20),
         privilege: bench.privilege.clone(),
         tmp: scratch,
+        lent: Vec::new(),
         special_owners: owners,
     }
 }

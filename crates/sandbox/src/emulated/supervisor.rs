@@ -27,7 +27,8 @@ use crate::identity::credentials::Credentials;
 use crate::identity::{CARRIER, Call};
 use crate::init::child::{self, Message};
 use crate::init::fsys::look_up;
-use crate::init::stubs::{self, Kind};
+use crate::init::stubs;
+use crate::places::Kind;
 use crate::spec::{RootSpec, RunSpec, Security};
 use crate::sys::notify;
 use crate::sys::process::{

@@ -16,7 +16,6 @@ pub(crate) mod stubs;
 mod tree;
 
 pub use child::ULIMITS;
-pub use root::make_places;
 pub use tree::INSECURE_DEVICES;
 
 use crate::starter;

@@ -35,13 +35,16 @@ pub(crate) fn main(
     }
     drop(streams);
     let Ok(spec) = wire::receive_spec(Control) else { return 2 };
-    match supervise(&spec, inner) {
+    let code = match supervise(&spec, inner) {
         Ok(()) => 0,
         Err(failure) => {
             let _gone = wire::send_report(&Report::Failed(failure), Control);
             1
         }
-    }
+    };
+    // The builder goes on here, and not when the kernel has taken this process apart.
+    let _closed = silence().and_then(|null| rustix::stdio::dup2_stdin(&null));
+    code
 }
 
 /// The stream to the builder, which is standard input in both directions.
@@ -135,7 +138,7 @@ const GRACE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 ///
 /// By itself PID 1 ends the others first, so that none of them sees it go and complains.
 fn watch(pid: Pid, alive: io::PipeWriter) -> Result<(), Failure> {
-    silence().step(|| "/dev/null".to_owned())?;
+    drop(silence().step(|| "/dev/null".to_owned())?);
     let init = pidfd_open(pid, PidfdFlags::empty()).step(|| "pidfd of PID 1".to_owned())?;
     let mut fds = [
         PollFd::new(&init, PollFlags::IN),
@@ -162,12 +165,13 @@ fn watch(pid: Pid, alive: io::PipeWriter) -> Result<(), Failure> {
 }
 
 /// Lets go of the output pipes, so that they end with the last process inside.
-fn silence() -> rustix::io::Result<()> {
+fn silence() -> rustix::io::Result<OwnedFd> {
     let null = rustix::fs::open(
         "/dev/null",
         rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC,
         rustix::fs::Mode::empty(),
     )?;
     rustix::stdio::dup2_stdout(null.as_fd())?;
-    rustix::stdio::dup2_stderr(null.as_fd())
+    rustix::stdio::dup2_stderr(null.as_fd())?;
+    Ok(null)
 }

@@ -4,13 +4,15 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, unlinkat};
 use rustix::io::Errno;
 
-use super::fsys::clone_of_host;
-use super::stubs::{self, Kind, Stub};
+use super::fsys::{clone_of_host, look_up};
+use super::stubs::{self, Stub};
 use crate::Privilege;
 use crate::overlay;
-use crate::spec::{MountSource, Network, RootSpec, RunSpec};
+use crate::places::{Kind, Place, places};
+use crate::spec::{RootSpec, RunSpec};
 use crate::wire::{Failure, Step};
 
 /// The tree, mounted nowhere yet.
@@ -23,34 +25,34 @@ pub(super) struct Root {
 
 /// What an overlay leaves besides the changes.
 struct Changes {
+    upper: PathBuf,
     work: PathBuf,
-    /// Directories of the upper directory that are none of the tree's own, children first.
+    /// Paths of the tree that are none of its own, children first.
     lent: Vec<PathBuf>,
 }
 
 impl Root {
-    /// Mounts the tree and makes the places.
-    ///
-    /// An overlay gets one more layer at the very bottom that holds the places that no layer has: the
-    /// upper directory never learns of them. Only what that cannot provide (below a symlink, or where
-    /// a layer hides the bottom) is made and removed again.
+    /// Mounts the tree, and makes the places that it still lacks: those are removed again.
     pub(super) fn prepare(spec: &RunSpec) -> Result<Self, Failure> {
         let scratch = spec.tmp.clone();
-        let places = places(spec);
         let (mount, overlay) = match &spec.root {
             RootSpec::Plain(path) => {
                 (clone_of_host(path).step(|| format!("mount {}", path.display()))?, None)
             }
             RootSpec::Overlay { lower, upper, work } => {
-                let lent = lent(lower, upper, &places);
-                let bottom = bottom_layer(&scratch, lower, &places)
-                    .step(|| format!("create places in {}", scratch.display()))?;
                 let mut lower = lower.clone();
-                lower.extend(bottom);
+                // An overlay has a layer below the upper one.
+                if lower.is_empty() {
+                    let empty = scratch.join("empty");
+                    fs::create_dir(&empty).step(|| format!("create {}", empty.display()))?;
+                    lower.push(empty);
+                }
                 let layers = overlay::Layers { lower: &lower, upper, work };
                 let mount = overlay::mount(&layers)
                     .step(|| format!("overlay mount on {}", upper.display()))?;
-                (mount, Some(Changes { work: work.clone(), lent }))
+                let (upper, work, lent) = (upper.clone(), work.clone(), spec.lent.clone());
+                let changes = Changes { upper, work, lent };
+                (mount, Some(changes))
             }
         };
         let mut root = Self { mount, stubs: Vec::new(), scratch, overlay };
@@ -58,7 +60,7 @@ impl Root {
             root.clean();
             return Err(failure);
         }
-        for (path, kind) in &places {
+        for Place { path, kind } in &places(spec) {
             let made = stubs::ensure(root.mount.as_fd(), path, *kind, &mut root.stubs)
                 .step(|| format!("create {} for a mount", path.display()));
             if let Err(failure) = made {
@@ -80,17 +82,34 @@ impl Root {
         stubs::remove(stubs);
         drop(mount);
         // Scratch directories are removed by the caller too: what fails here is only late.
-        if let Some(Changes { work, lent }) = overlay {
-            for folder in lent {
-                // Most were never copied up, and what holds something stays.
-                let _kept = fs::remove_dir(folder);
-            }
+        if let Some(Changes { upper, work, lent }) = overlay {
+            return_lent(&upper, &lent);
             let _late = fs::remove_dir_all(work.join("work"));
             let _late = fs::remove_dir_all(work.join("index"));
         }
         for made in fs::read_dir(scratch).into_iter().flatten().flatten() {
             let _late = fs::remove_dir_all(made.path());
         }
+    }
+}
+
+/// Removes what the run has changed about places that are none of the tree's own, where nothing is in
+/// them: `pip` makes and removes a file beside its cache, say.
+fn return_lent(upper: &Path, lent: &[PathBuf]) {
+    if lent.is_empty() {
+        return;
+    }
+    let open = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(upper) = rustix::fs::open(upper, open, Mode::empty()) else { return };
+    for path in lent {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
+        let parent = parent.strip_prefix("/").unwrap_or(parent);
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        // The run may have left symlinks to anywhere.
+        let limits = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        // Most were never copied up, and what holds something stays.
+        let _kept = look_up(&upper, parent, OFlags::DIRECTORY, limits)
+            .and_then(|parent| unlinkat(parent, name, AtFlags::REMOVEDIR));
     }
 }
 
@@ -105,103 +124,4 @@ fn make_cwd(root: BorrowedFd<'_>, spec: &RunSpec) -> Result<(), Failure> {
     let recorded = spec.privilege == Privilege::SingleId;
     stubs::keep(made, spec.user.uid, spec.user.gid, recorded)
         .step(|| format!("change the owner of {}", spec.cwd.display()))
-}
-
-/// Where something will be mounted, and what must be there.
-fn places(spec: &RunSpec) -> Vec<(PathBuf, Kind)> {
-    let mut places: Vec<(PathBuf, Kind)> =
-        OWN.map(|path| (PathBuf::from(path), Kind::Directory)).to_vec();
-    places.push((PathBuf::from("/etc/hosts"), Kind::File));
-    if spec.network != Network::None || !spec.resolv_conf.is_empty() {
-        places.push((PathBuf::from("/etc/resolv.conf"), Kind::File));
-    }
-    for mount in &spec.mounts {
-        let kind = match &mount.source {
-            MountSource::Tmpfs { .. } => Kind::Directory,
-            MountSource::SecretFile { .. } | MountSource::Stack { directory: false, .. } => {
-                Kind::File
-            }
-            MountSource::Stack { directory: true, .. } => Kind::Directory,
-            MountSource::Bind { path, .. } | MountSource::BindOverlay { lower: path } => {
-                if path.is_dir() { Kind::Directory } else { Kind::File }
-            }
-        };
-        // The fresh file systems are mounted over these: the place is made in them.
-        if !is_covered(&mount.target) {
-            places.push((mount.target.clone(), kind));
-        }
-    }
-    places
-}
-
-/// Returns whether a target lies in one of the container's own file systems.
-pub(super) fn is_covered(target: &Path) -> bool {
-    OWN.iter().any(|own| target.starts_with(own) && target != Path::new(own))
-}
-
-/// Where the container has file systems of its own.
-const OWN: [&str; 3] = ["/dev", "/proc", "/sys"];
-
-/// Makes the places that every run needs and few trees have, in an empty directory. A caller that
-/// has many runs may put it below all other layers of each, which then make none of their own.
-///
-/// It is for trees that have an `/etc`: it would show there otherwise.
-pub fn make_places(dir: &Path) -> std::io::Result<()> {
-    let etc = dir.join("etc");
-    fs::create_dir(&etc)?;
-    for name in ["hosts", "resolv.conf"] {
-        fs::File::create_new(etc.join(name))?;
-    }
-    Ok(())
-}
-
-/// Where in the upper directory the places appear if the run changes something about them. Empty
-/// ones are removed like any other place: `pip` makes and removes a file beside its cache, say.
-fn lent(lower: &[PathBuf], upper: &Path, places: &[(PathBuf, Kind)]) -> Vec<PathBuf> {
-    let mut lent = Vec::new();
-    for (path, _) in places {
-        let path = path.strip_prefix("/").unwrap_or(path);
-        let missing = |part: &&Path| {
-            let in_tree = |it: &PathBuf| it.join(part).symlink_metadata().is_ok();
-            !part.as_os_str().is_empty() && !lower.iter().rev().any(in_tree)
-        };
-        lent.extend(path.ancestors().take_while(missing).map(|part| upper.join(part)));
-    }
-    lent.sort_by(|one, two| two.cmp(one));
-    lent.dedup();
-    lent
-}
-
-fn bottom_layer(
-    scratch: &Path,
-    lower: &[PathBuf],
-    places: &[(PathBuf, Kind)],
-) -> std::io::Result<Option<PathBuf>> {
-    let mut made = None;
-    for (path, kind) in places {
-        let path = path.strip_prefix("/").unwrap_or(path);
-        // The bottom layers have what most trees have: of the others few are looked at.
-        if lower.iter().rev().any(|it| it.join(path).symlink_metadata().is_ok()) {
-            continue;
-        }
-        let bottom = scratch.join("places");
-        fs::create_dir_all(&bottom)?;
-        let place = bottom.join(path);
-        // Two mounts may disagree about a place: the tree decides, or the error comes with the mount.
-        let _other = match kind {
-            Kind::Directory => fs::create_dir_all(&place),
-            Kind::File => place
-                .parent()
-                .map_or(Ok(()), fs::create_dir_all)
-                .and_then(|()| fs::File::create_new(&place).map(drop)),
-        };
-        made = Some(bottom);
-    }
-    // An overlay has a layer below the upper one.
-    if lower.is_empty() && made.is_none() {
-        let bottom = scratch.join("places");
-        fs::create_dir_all(&bottom)?;
-        made = Some(bottom);
-    }
-    Ok(made)
 }

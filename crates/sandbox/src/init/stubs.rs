@@ -12,13 +12,7 @@ use rustix::io::Errno;
 
 use super::fsys::find;
 use crate::identity::record;
-
-/// What a place must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    File,
-    Directory,
-}
+use crate::places::Kind;
 
 /// A file or directory that was made.
 #[derive(Debug)]

@@ -14,9 +14,9 @@ use rustix::thread::UnshareFlags;
 use super::fsys::{
     INERT, attach, attach_to_host, clone_of, clone_of_host, find, freeze, make, shift,
 };
-use super::root::is_covered;
-use super::stubs::{self, Kind};
+use super::stubs;
 use crate::overlay;
+use crate::places::{Kind, is_covered};
 use crate::spec::{BindLimits, Mount, MountSource, Network, RunSpec, Security};
 use crate::sys::mount::{make_readonly, restrict};
 use crate::sys::process::unshare;
@@ -98,10 +98,7 @@ impl Ready {
                 }
             }
         }
-        // It must not stand above the old root when that is left.
-        fchdir(&self.0)
-            .and_then(|()| unmount(".", UnmountFlags::DETACH))
-            .step(|| "leave the place for mounts".to_owned())
+        Ok(())
     }
 }
 
@@ -109,6 +106,8 @@ impl Ready {
 pub(super) fn set_up(spec: &RunSpec, root: BorrowedFd<'_>, ready: &Ready) -> Result<(), Failure> {
     // Everything of the host is opened before the tree stands anywhere.
     let sources = Sources::open(spec, ready.0.as_fd())?;
+    // Above the old root nothing must stand when that is left. From here it goes with it.
+    attach_to_host(ready.0.as_fd(), &spec.tmp).step(|| "move the place for mounts".to_owned())?;
     attach_to_host(root, &spec.tmp).step(|| "mount the root".to_owned())?;
     ready.move_to(root, spec)?;
     fchdir(root).step(|| "enter the root".to_owned())?;

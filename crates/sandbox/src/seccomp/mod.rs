@@ -11,6 +11,7 @@ use crate::spec::{Network, Security};
 use crate::sys::seccomp::Instruction;
 
 const LOAD: u16 = 0x20;
+const JUMP: u16 = 0x05;
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_GREATER_OR_EQUAL: u16 = 0x35;
 const JUMP_ANY_BIT: u16 = 0x45;
@@ -94,7 +95,7 @@ pub(crate) fn filter(security: Security, watch: Watch) -> Vec<Instruction> {
         statement(LOAD, OFFSET_ARCH),
         // Not native: skip the native section by falling into the long jump below.
         jump(JUMP_EQUAL, ARCH, 1, 0),
-        Instruction { code: 0x05, jump_true: 0, jump_false: 0, value: length(&native) },
+        statement(JUMP, length(&native)),
     ];
     program.extend(native);
     program.push(jump(JUMP_EQUAL, ARCH_32, 1, 0));
@@ -141,15 +142,36 @@ fn section(rules: &[Rule], native: bool) -> Vec<Instruction> {
         part.push(jump(JUMP_GREATER_OR_EQUAL, 0x4000_0000, 0, 1));
         part.push(refuse(libc::ENOSYS));
     }
-    for (number, verdict) in rules {
-        let body = body(*verdict);
-        let skip = u8::try_from(body.len()).expect("a rule is a few instructions long");
-        let number = u32::try_from(*number).expect("call numbers are small");
-        part.push(jump(JUMP_EQUAL, number, 0, skip));
-        part.extend(body);
+    // The first of several rules for a call counts.
+    let mut rules = rules.to_vec();
+    rules.sort_by_key(|rule| rule.0);
+    rules.dedup_by_key(|rule| rule.0);
+    let mut groups = rules.chunks(GROUP).peekable();
+    while let Some(group) = groups.next() {
+        let mut tried = Vec::new();
+        for (number, verdict) in group {
+            let body = body(*verdict);
+            let skip = u8::try_from(body.len()).expect("a rule is a few instructions long");
+            tried.push(jump(JUMP_EQUAL, call(*number), 0, skip));
+            tried.extend(body);
+        }
+        if let Some(next) = groups.peek() {
+            tried.push(statement(RETURN, ALLOW));
+            part.push(jump(JUMP_GREATER_OR_EQUAL, call(next[0].0), 0, 1));
+            part.push(statement(JUMP, length(&tried)));
+        }
+        part.extend(tried);
     }
     part.push(statement(RETURN, ALLOW));
     part
+}
+
+/// So many rules are tried one after the other. The kernel goes through a filter for every number that
+/// there is when it is installed, and for many of the calls later.
+const GROUP: usize = 8;
+
+fn call(number: libc::c_long) -> u32 {
+    u32::try_from(number).expect("call numbers are small")
 }
 
 /// Every body returns, so the accumulator need not be restored.
@@ -216,4 +238,102 @@ fn jump(code: u16, value: u32, jump_true: u8, jump_false: u8) -> Instruction {
 
 fn refuse(errno: i32) -> Instruction {
     statement(RETURN, ERRNO | u32::try_from(errno).expect("error numbers are positive"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the filter says to a call whose arguments are all `argument`, as the kernel works it out.
+    fn answer(filter: &[Instruction], arch: u32, number: u32, argument: u64) -> u32 {
+        let [low, high] =
+            [argument, argument >> 32].map(|it| u32::try_from(it & 0xffff_ffff).unwrap());
+        let (mut at, mut loaded) = (0, 0);
+        loop {
+            let Instruction { code, jump_true, jump_false, value } = filter[at];
+            at += 1;
+            let branch = |taken: bool| usize::from(if taken { jump_true } else { jump_false });
+            match code {
+                LOAD => {
+                    loaded = match value {
+                        OFFSET_NUMBER => number,
+                        OFFSET_ARCH => arch,
+                        _ if (value - OFFSET_ARGS).is_multiple_of(8) => low,
+                        _ => high,
+                    };
+                }
+                JUMP => at += usize::try_from(value).unwrap(),
+                JUMP_EQUAL => at += branch(loaded == value),
+                JUMP_GREATER_OR_EQUAL => at += branch(loaded >= value),
+                JUMP_ANY_BIT => at += branch(loaded & value != 0),
+                RETURN => return value,
+                _ => panic!("no such instruction: {code}"),
+            }
+        }
+    }
+
+    /// The first rule for a call decides, and without one it is allowed.
+    fn expected(rules: &[Rule], number: u32, argument: u64) -> u32 {
+        let Some((_, verdict)) = rules.iter().find(|it| call(it.0) == number) else { return ALLOW };
+        answer(&body(*verdict), ARCH, number, argument)
+    }
+
+    #[test]
+    fn a_filter_says_of_each_call_what_its_rule_says() {
+        for watch in [Watch::Nothing, Watch::Devices, Watch::Identity] {
+            let mut native = refused::native();
+            match watch {
+                Watch::Nothing => {}
+                Watch::Devices => native.extend(watched::devices()),
+                Watch::Identity => native.extend(watched::rules()),
+            }
+            let filter = filter(Security::Sandbox, watch);
+            assert!(filter.len() < 4096, "{} instructions", filter.len());
+            for number in 0..700 {
+                for argument in [0, 1, 0o10_000, 0o20_000, 0x1000, 0x1000_0000, 1 << 40, u64::MAX] {
+                    let said = answer(&filter, ARCH, number, argument);
+                    assert_eq!(said, expected(&native, number, argument), "{watch:?} {number}");
+                    let said = answer(&filter, ARCH_32, number, argument);
+                    let rule = expected(&refused::narrow(), number, argument);
+                    assert_eq!(said, rule, "{watch:?} 32 bits, {number}");
+                }
+            }
+            assert_eq!(answer(&filter, 1, 0, 0), refuse(libc::ENOSYS).value);
+        }
+    }
+
+    #[test]
+    fn few_rules_are_tried_for_a_call() {
+        for filter in [filter(Security::Sandbox, Watch::Identity), emulated(Network::Default)] {
+            let compared = |number: u32| {
+                let mut at = 0;
+                let mut tried = 0;
+                let mut loaded = 0;
+                loop {
+                    let Instruction { code, jump_true, jump_false, value } = filter[at];
+                    (at, tried) = (at + 1, tried + 1);
+                    let taken = match code {
+                        LOAD if value == OFFSET_NUMBER => {
+                            loaded = number;
+                            continue;
+                        }
+                        LOAD if value == OFFSET_ARCH => {
+                            loaded = ARCH;
+                            continue;
+                        }
+                        LOAD | RETURN => return tried,
+                        JUMP => {
+                            at += usize::try_from(value).unwrap();
+                            continue;
+                        }
+                        JUMP_EQUAL => loaded == value,
+                        _ => loaded >= value,
+                    };
+                    at += usize::from(if taken { jump_true } else { jump_false });
+                }
+            };
+            let most = (0..450).map(compared).max().unwrap();
+            assert!(most < 60, "{most} instructions of {}", filter.len());
+        }
+    }
 }

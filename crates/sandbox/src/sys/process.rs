@@ -109,22 +109,30 @@ fn empty_set() -> libc::sigset_t {
     set
 }
 
-/// Gives every signal its default action and unblocks all, as a fresh program expects.
+/// Gives every signal its default action but SIGPIPE, which stays ignored. For the start of a process:
+/// those that it forks need [`reset_signals`] alone.
+pub(crate) fn forget_signals() {
+    (1..=64).filter(|it| *it != libc::SIGPIPE).for_each(reset_signal);
+}
+
+/// Unblocks all signals and gives SIGPIPE its default action, as a fresh program expects.
 pub(crate) fn reset_signals() {
-    // The kernel's structure, whatever its fields are called: all zeroes are SIG_DFL and no flags.
-    let default = [0_u64; 4];
-    for signal in 1..=64 {
-        // Not by way of the C library, which keeps two signals to itself, and ignores them in what it
-        // spawns. SIGKILL and SIGSTOP refuse it.
-        // SAFETY: the array is as long as the largest of the structures, and the old one is not asked for.
-        unsafe {
-            let none = std::ptr::null_mut::<u64>();
-            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, 8);
-        }
-    }
+    reset_signal(libc::SIGPIPE);
     let set = empty_set();
     // SAFETY: `set` is initialised and the old mask is not asked for.
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) };
+}
+
+/// Not by way of the C library, which keeps two signals to itself, and ignores them in what it spawns.
+fn reset_signal(signal: i32) {
+    // The kernel's structure, whatever its fields are called: all zeroes are SIG_DFL and no flags.
+    let default = [0_u64; 4];
+    // SIGKILL and SIGSTOP refuse it.
+    // SAFETY: the array is as long as the largest of the structures, and the old one is not asked for.
+    unsafe {
+        let none = std::ptr::null_mut::<u64>();
+        libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, 8);
+    }
 }
 
 /// Kills every process of this pid namespace but this one, its PID 1. See kill(2).

@@ -76,17 +76,15 @@ fn a_killed_builder_takes_everything_with_it() {
         assert_eq!(line, "started\n");
         builder.kill().unwrap();
         builder.wait().unwrap();
+        let left = || {
+            let folders = ["scratch", "work"].map(|name| it.path(name).read_dir().unwrap());
+            folders.into_iter().flatten().map(|it| it.unwrap().path()).collect::<Vec<_>>()
+        };
         let gone = (0..1000).any(|_| {
             sleep(Duration::from_millis(10));
-            running(mark) == 0 && it.path("scratch").read_dir().unwrap().next().is_none()
+            running(mark) == 0 && left().is_empty()
         });
-        let left: Vec<_> = it.path("scratch").read_dir().unwrap().collect();
-        assert!(
-            gone,
-            "{who:?} {}: processes ({}) or files are left: {left:?}",
-            it.path("scratch").display(),
-            running(mark)
-        );
+        assert!(gone, "{who:?}: processes ({}) or files are left: {:?}", running(mark), left());
         it.assert_clean();
     }
 }
