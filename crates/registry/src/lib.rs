@@ -61,6 +61,7 @@ pub use layout::Layout;
 pub use mirrors::Mirror;
 pub use push::{MountOutcome, PushOutcome};
 pub use retry::{Retries, Retry};
+pub use retry_after::retry_after;
 pub use select::select;
 pub use tree::{PushDocument, PushTree};
 pub use trees::{Copied, Part, resolve_with};

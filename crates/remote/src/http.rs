@@ -10,14 +10,14 @@ use reqwest::{
     StatusCode, Url,
     header::{
         ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, ETAG, HeaderMap, HeaderName, HeaderValue,
-        IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
+        IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
     },
 };
 use std::{path::PathBuf, sync::PoisonError, time::Duration};
 use strake_cache::{FetchedFile, Store};
 use strake_oci::Digest;
 use strake_plan::HttpSource;
-use strake_registry::{WebOptions, http_date, is_loopback, web_client, web_error};
+use strake_registry::{WebOptions, http_date, is_loopback, retry_after, web_client, web_error};
 
 /// As many as Go's HTTP client follows.
 const MAX_REDIRECTS: usize = 10;
@@ -128,8 +128,7 @@ impl Remote {
             return Ok(Answer::Unchanged);
         }
         if !status_code.is_success() {
-            let after = header(response.headers(), RETRY_AFTER).and_then(|it| it.parse().ok());
-            let after = after.map(Duration::from_secs);
+            let after = retry_after(response.headers());
             return Err(status(&at, status_code, signed_in, after));
         }
         let etag = header(response.headers(), ETAG);

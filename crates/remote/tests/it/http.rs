@@ -192,6 +192,19 @@ fn a_server_that_is_busy_is_asked_again() {
 }
 
 #[test]
+fn a_server_that_wants_to_be_left_alone_for_long_is_not_asked_again() {
+    for after in ["Retry-After: 3600", "Retry-After: Wed, 21 Oct 2015 08:28:00 GMT"] {
+        let server = Server::new(move |_| {
+            let headers = ["Date: Wed, 21 Oct 2015 07:28:00 GMT", after];
+            response("503 Service Unavailable", &headers, b"")
+        });
+        let (_dir, store) = store();
+        fetch(&store, &server.url("/a")).unwrap_err();
+        assert_eq!(server.asked().len(), 1, "{after}");
+    }
+}
+
+#[test]
 fn refusals_are_named() {
     let server = Server::new(|asked| match asked.path.as_str() {
         "/private" => response("403 Forbidden", &[], b""),
