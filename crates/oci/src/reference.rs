@@ -55,6 +55,11 @@ impl Reference {
         }
     }
 
+    /// With its tag written out.
+    pub fn tagged(&self) -> Reference {
+        Reference { tag: Some(self.tag_or_latest().to_owned()), ..self.clone() }
+    }
+
     /// The same repository at another digest.
     pub fn at(&self, digest: Digest) -> Reference {
         Reference { digest: Some(digest), tag: None, ..self.clone() }

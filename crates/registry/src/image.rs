@@ -117,7 +117,7 @@ impl Client {
 
     /// Whether `reference` names `digest` already; where that cannot be told, writing it will tell.
     pub(crate) fn holds(&self, reference: &Reference, digest: Digest) -> bool {
-        matches!(self.head_manifest(reference), Ok(Some(held)) if held == digest)
+        matches!(self.head_to_push(reference), Ok(Some(held)) if held == digest)
     }
 
     /// Writes a tag. One that may not be written again and stands for this image already is fine.
@@ -133,7 +133,7 @@ impl Client {
             _ => return Err(refused),
         };
         let pushed = Digest::of(bytes);
-        match self.head_manifest(named) {
+        match self.head_to_push(named) {
             Ok(Some(holds)) if holds == pushed => Ok(()),
             Ok(Some(holds)) if immutable => {
                 Err(Error::TagTaken { reference: named.to_string(), holds, pushed })

@@ -47,7 +47,16 @@ impl Client {
     /// wants to read an image resolves it.
     pub fn head_manifest(&self, reference: &Reference) -> Result<Option<Digest>, Error> {
         let inner = self.inner()?;
-        inner.block_on(inner.head_manifest(reference))
+        let scopes = Scopes::pull(&reference.repository);
+        inner.block_on(inner.head_manifest(reference, &scopes))
+    }
+
+    /// The same, by somebody who is to push there: with the rights for that a token is had already, or
+    /// is needed anyway.
+    pub(crate) fn head_to_push(&self, reference: &Reference) -> Result<Option<Digest>, Error> {
+        let inner = self.inner()?;
+        let scopes = Scopes::push(&reference.repository);
+        inner.block_on(inner.head_manifest(reference, &scopes))
     }
 
     /// Stores a manifest or index under `reference`'s tag, or its digest where it has one.
@@ -110,8 +119,9 @@ impl Inner {
     async fn manifest_at(&self, reference: &Reference) -> Result<(Vec<u8>, Option<String>), Error> {
         let host = self.host(&reference.registry);
         let name = reference.to_string();
+        let scopes = Scopes::pull(&reference.repository);
         self.retry(&name, async || {
-            let answer = self.ask(&host, reference, Method::GET).await?;
+            let answer = self.ask(&host, reference, &scopes, Method::GET).await?;
             if answer.status() == 404 {
                 return Err(Failed::from(Error::NotFound { reference: name.clone() }));
             }
@@ -133,21 +143,19 @@ impl Inner {
         .await
     }
 
-    pub(crate) async fn head_manifest(
+    async fn head_manifest(
         &self,
         reference: &Reference,
+        scopes: &Scopes,
     ) -> Result<Option<Digest>, Error> {
         let host = self.host(&reference.registry);
         let found = self
             .retry(&reference.to_string(), async || {
-                let answer = self.ask(&host, reference, Method::HEAD).await?;
+                let answer = self.ask(&host, reference, scopes, Method::HEAD).await?;
                 match answer.status().as_u16() {
                     200..=299 => Ok(Some(said_digest(&answer))),
                     404 => Ok(None),
-                    _ => {
-                        let scopes = Scopes::pull(&reference.repository);
-                        Err(Failed::from(self.failed_head(&host, &scopes, answer).await))
-                    }
+                    _ => Err(Failed::from(self.failed_head(&host, scopes, answer).await)),
                 }
             })
             .await?;
@@ -163,12 +171,12 @@ impl Inner {
         &self,
         host: &Host,
         reference: &Reference,
+        scopes: &Scopes,
         method: Method,
     ) -> Result<Response, Error> {
         let path = format!("v2/{}/manifests/{}", reference.repository, reference.manifest_name());
-        let scopes = Scopes::pull(&reference.repository);
         let url = self.url(host, &path).await?;
-        let call = Call::new(host, &scopes, method, url);
+        let call = Call::new(host, scopes, method, url);
         self.send(&call.header(ACCEPT, document::ACCEPT.join(", "))).await
     }
 
@@ -199,7 +207,7 @@ impl Inner {
                 Some(got) if got != digest => return Err(wrong(got)),
                 _ if answer.status() == 201 => {}
                 // It may be the answer to another question: is it there?
-                _ => match self.ask(&host, reference, Method::HEAD).await? {
+                _ => match self.ask(&host, reference, &scopes, Method::HEAD).await? {
                     found if found.status() != 200 => {
                         return Err(Failed::from(answer.failure().await));
                     }

@@ -21,11 +21,10 @@ impl Client {
         let tags: Vec<String> = documents
             .flat_map(|it| KINDS.map(|kind| format!("sha256-{}.{kind}", it.hex())))
             .collect();
-        let inner = self.inner()?;
         let found = Mutex::new(Vec::new());
         side_by_side(self.concurrency(), &tags, |tag, _| {
             let named = Reference { tag: Some(tag.clone()), digest: None, ..from.clone() };
-            if let Some(digest) = inner.block_on(inner.head_manifest(&named))? {
+            if let Some(digest) = self.head_manifest(&named)? {
                 // By digest: what was asked about is what is copied.
                 let tree = self.tree(&from.at(digest), &Part::Whole)?;
                 let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);

@@ -151,21 +151,47 @@ impl Client {
         let mut first_of: BTreeMap<&str, &str> = BTreeMap::new();
         // Per repository, whether the document was there before.
         let mut held: BTreeMap<(&str, &str), bool> = BTreeMap::new();
+        // Those that stand for it already.
+        let mut named: BTreeSet<&Reference> = BTreeSet::new();
         for target in targets {
             if held.contains_key(&(&*target.registry, &*target.repository)) {
                 continue;
             }
             let sibling = *first_of.entry(&target.registry).or_insert(&target.repository);
+            if self.stands(tree, target) {
+                tell_all(tree, target, events);
+                held.insert((&target.registry, &target.repository), true);
+                named.insert(target);
+                events(PushEvent::ManifestPushed { repository: place(target), digest });
+                continue;
+            }
             let fresh = self.push_blobs(tree, target, sibling, events)?;
             let here = self.push_documents(tree, target, &fresh)?;
             held.insert((&target.registry, &target.repository), here);
             events(PushEvent::ManifestPushed { repository: place(target), digest });
         }
         for target in targets.iter().filter(|it| it.digest.is_none()) {
+            if named.contains(target) {
+                events(PushEvent::Tagged { reference: target.tagged(), digest });
+                continue;
+            }
             let held = held[&(&*target.registry, &*target.repository)];
             self.name(root, target, held, events)?;
         }
         Ok(Pushed { digest })
+    }
+
+    /// Whether the name stands for this image already, so that nothing is to be done. Only asked where
+    /// it is likely: no layer was on its way before.
+    fn stands(&self, tree: &PushTree, target: &Reference) -> bool {
+        let [only] = &tree.documents[..] else { return false };
+        if target.digest.is_some() || only.subject.is_some() {
+            return false;
+        }
+        let place = place(target);
+        let is_ahead =
+            |it: &&PushLayer| self.arrived().contains_key(&(place.clone(), it.descriptor.digest));
+        !tree.blobs().iter().any(is_ahead) && self.holds(&target.tagged(), only.digest())
     }
 
     /// Makes names stand for a document that their repositories have.
@@ -188,7 +214,7 @@ impl Client {
         events: &(dyn Fn(PushEvent) + Sync),
     ) -> Result<(), Error> {
         let digest = root.digest();
-        let named = Reference { tag: Some(target.tag_or_latest().to_owned()), ..target.clone() };
+        let named = target.tagged();
         if !(held && self.holds(&named, digest)) {
             self.tag(&named, &root.media_type, &root.bytes)?;
         }
@@ -310,6 +336,21 @@ impl Client {
             }
             PushSource::Remote(source) => Box::new(self.open_blob(source, &layer.descriptor)),
         })
+    }
+}
+
+/// Tells of layers that are there.
+fn tell_all(tree: &PushTree, target: &Reference, events: &(dyn Fn(PushEvent) + Sync)) {
+    let configs: BTreeSet<Digest> =
+        tree.documents.iter().flat_map(|it| &it.config).map(|it| it.descriptor.digest).collect();
+    for layer in tree.blobs() {
+        if configs.contains(&layer.descriptor.digest) {
+            continue;
+        }
+        let (repository, descriptor) = (place(target), layer.descriptor.clone());
+        events(PushEvent::LayerStarted { repository, descriptor });
+        let (repository, descriptor) = (place(target), layer.descriptor.clone());
+        events(PushEvent::LayerDone { repository, descriptor, outcome: PushOutcome::Exists });
     }
 }
 

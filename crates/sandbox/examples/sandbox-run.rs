@@ -59,6 +59,7 @@ fn main() {
         // It fails at once; the sandbox of the next run is made all the same.
         let nothing = RunSpec { argv: Vec::new(), ..spec.clone() };
         starter.run(&nothing, &cancel, &mut |_| ()).expect_err("there is no program");
+        renew_work(&spec);
     }
     let finished = starter.run(&spec, &cancel, &mut |output| {
         let written = match output {
@@ -70,6 +71,7 @@ fn main() {
             cancel.cancel();
         }
     });
+    renew_work(&spec);
     match finished {
         Ok(finished) => {
             for owner in finished.owners {
@@ -178,6 +180,14 @@ fn spec(options: Options, privilege: Privilege) -> RunSpec {
         tmp: options.tmp,
         lent: Vec::new(),
         special_owners: Vec::new(),
+    }
+}
+
+/// Empties what the kernel works in.
+fn renew_work(spec: &RunSpec) {
+    if let RootSpec::Overlay { work, .. } = &spec.root {
+        std::fs::remove_dir_all(work).expect("it is there");
+        std::fs::create_dir(work).expect("it is gone");
     }
 }
 

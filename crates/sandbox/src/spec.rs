@@ -67,7 +67,8 @@ pub enum RootSpec {
         /// An existing directory for the changes.
         #[serde(with = "wire::path")]
         upper: PathBuf,
-        /// An existing, empty directory on the file system of `upper`.
+        /// An existing, empty directory on the file system of `upper`, for this run alone. What the
+        /// kernel leaves in it is the caller's to remove.
         #[serde(with = "wire::path")]
         work: PathBuf,
     },

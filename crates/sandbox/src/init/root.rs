@@ -26,7 +26,6 @@ pub(super) struct Root {
 /// What an overlay leaves besides the changes.
 struct Changes {
     upper: PathBuf,
-    work: PathBuf,
     /// Paths of the tree that are none of its own, children first.
     lent: Vec<PathBuf>,
 }
@@ -50,8 +49,7 @@ impl Root {
                 let layers = overlay::Layers { lower: &lower, upper, work };
                 let mount = overlay::mount(&layers)
                     .step(|| format!("overlay mount on {}", upper.display()))?;
-                let (upper, work, lent) = (upper.clone(), work.clone(), spec.lent.clone());
-                let changes = Changes { upper, work, lent };
+                let changes = Changes { upper: upper.clone(), lent: spec.lent.clone() };
                 (mount, Some(changes))
             }
         };
@@ -82,10 +80,8 @@ impl Root {
         stubs::remove(stubs);
         drop(mount);
         // Scratch directories are removed by the caller too: what fails here is only late.
-        if let Some(Changes { upper, work, lent }) = overlay {
+        if let Some(Changes { upper, lent }) = overlay {
             return_lent(&upper, &lent);
-            let _late = fs::remove_dir_all(work.join("work"));
-            let _late = fs::remove_dir_all(work.join("index"));
         }
         for made in fs::read_dir(scratch).into_iter().flatten().flatten() {
             let _late = fs::remove_dir_all(made.path());
