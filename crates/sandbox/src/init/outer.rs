@@ -9,8 +9,8 @@ use std::os::unix::net::UnixStream;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpid, kill_process, pidfd_open, set_child_subreaper,
-    waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, kill_process, pidfd_open,
+    set_child_subreaper, waitpid,
 };
 use rustix::thread::UnshareFlags;
 
@@ -35,16 +35,13 @@ pub(crate) fn main(
     }
     drop(streams);
     let Ok(spec) = wire::receive_spec(Control) else { return 2 };
-    let code = match supervise(&spec, inner) {
+    match supervise(&spec, inner) {
         Ok(()) => 0,
         Err(failure) => {
             let _gone = wire::send_report(&Report::Failed(failure), Control);
             1
         }
-    };
-    // The builder goes on here, and not when the kernel has taken this process apart.
-    let _closed = silence().and_then(|null| rustix::stdio::dup2_stdin(&null));
-    code
+    }
 }
 
 /// The stream to the builder, which is standard input in both directions.
@@ -71,9 +68,15 @@ fn supervise(spec: &RunSpec, inner: Option<Result<Inner, Failure>>) -> Result<()
     let Some(inner) = inner else { return emulate(spec) };
     let inner = inner?;
     let root = Root::prepare(spec)?;
-    let outcome = inner.run(spec, &root);
+    let mut ending = inner.run(spec, &root);
+    if let Ok(ending) = &mut ending
+        && root.is_covered()
+    {
+        ending.reap();
+    }
     root.clean();
-    outcome
+    ending?.leave();
+    Ok(())
 }
 
 /// Without namespaces this process adopts what the supervisor would leave if it were killed.
@@ -87,9 +90,10 @@ fn emulate(spec: &RunSpec) -> Result<(), Failure> {
         }
         Forked::Parent(pid) => {
             drop(life);
-            let outcome = watch(pid, alive);
+            let ending = watch(pid, alive, None);
             emulated::end_others();
-            outcome
+            ending?.leave();
+            Ok(())
         }
     }
 }
@@ -100,6 +104,8 @@ struct Inner {
     control: UnixStream,
     /// PID 1 ends when this is closed.
     alive: io::PipeWriter,
+    /// PID 1 closes this when its report is on the way and none of the other processes is left.
+    over: io::PipeReader,
 }
 
 impl Inner {
@@ -109,59 +115,91 @@ impl Inner {
         // Only hides the host's cgroup path; some containers refuse it.
         let _hidden = unshare(UnshareFlags::NEWCGROUP);
         let (life, alive) = io::pipe().step(|| "pipe".to_owned())?;
+        let (over, ends) = io::pipe().step(|| "pipe".to_owned())?;
         let (control, theirs) = UnixStream::pair().step(|| "socket pair".to_owned())?;
         match fork().step(|| "fork of PID 1".to_owned())? {
             Forked::Child => {
-                drop((alive, control));
-                exit_now(pid1::main(theirs, OwnedFd::from(life)))
+                drop((alive, over, control));
+                exit_now(pid1::main(theirs, OwnedFd::from(life), ends))
             }
-            Forked::Parent(pid) => Ok(Self { pid, control, alive }),
+            Forked::Parent(pid) => Ok(Self { pid, control, alive, over }),
         }
     }
 
-    fn run(self, spec: &RunSpec, root: &Root) -> Result<(), Failure> {
-        let Self { pid, control, alive } = self;
+    /// Returns when nothing of the program is left; PID 1 itself may still be there.
+    fn run(self, spec: &RunSpec, root: &Root) -> Result<Ending, Failure> {
+        let Self { pid, control, alive, over } = self;
         let (stdin, stdout) = (rustix::stdio::stdin(), rustix::stdio::stdout());
         let descriptors = [stdin, stdout, rustix::stdio::stderr(), root.as_fd()];
         // That it is gone is found out below.
         let _sent = starter::send(&control, 0, descriptors)
             .map_err(io::Error::from)
             .and_then(|()| wire::send_spec(spec, control));
-        watch(pid, alive)
+        watch(pid, alive, Some(over))
     }
 }
 
 /// How long PID 1 has to end everything by itself.
 const GRACE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
-/// Waits for PID 1 and ends it when the builder is gone: by closing `alive`, else by force.
+/// A PID 1 that has nothing more to do.
+struct Ending {
+    pid: Pid,
+    reaped: bool,
+}
+
+impl Ending {
+    /// Lets the builder go on, and waits for what the kernel still takes apart.
+    fn leave(mut self) {
+        let _closed = silence().and_then(|null| rustix::stdio::dup2_stdin(&null));
+        self.reap();
+    }
+
+    /// Waits until it is gone, and its mounts with it.
+    fn reap(&mut self) {
+        if !std::mem::replace(&mut self.reaped, true) {
+            let _status = reap(self.pid);
+        }
+    }
+}
+
+/// Waits for PID 1, or until it says by `over` that all is done, and ends it when the builder is gone: by
+/// closing `alive`, else by force.
 ///
 /// By itself PID 1 ends the others first, so that none of them sees it go and complains.
-fn watch(pid: Pid, alive: io::PipeWriter) -> Result<(), Failure> {
+fn watch(pid: Pid, alive: io::PipeWriter, over: Option<io::PipeReader>) -> Result<Ending, Failure> {
     drop(silence().step(|| "/dev/null".to_owned())?);
     let init = pidfd_open(pid, PidfdFlags::empty()).step(|| "pidfd of PID 1".to_owned())?;
-    let mut fds = [
+    let mut fds = vec![
         PollFd::new(&init, PollFlags::IN),
         PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN),
     ];
+    fds.extend(over.as_ref().map(|it| PollFd::new(it, PollFlags::IN)));
     // The builder sends nothing after the spec: whatever comes now is the end of the stream.
     while poll(&mut fds, None) == Err(Errno::INTR) {}
     let ended = !fds[0].revents().is_empty();
+    if !ended && fds.get(2).is_some_and(|it| !it.revents().is_empty()) {
+        return Ok(Ending { pid, reaped: false });
+    }
     drop(alive);
     if !ended && poll(&mut fds[..1], Some(&GRACE)) != Ok(1) {
         let _gone = kill_process(pid, Signal::KILL);
     }
-    let killed = loop {
-        match waitpid(Some(pid), WaitOptions::empty()) {
-            Ok(Some((_, status))) => break !status.exited(),
-            Ok(None) | Err(Errno::INTR) => {}
-            Err(_) => break true,
-        }
-    };
-    if killed {
+    if reap(pid).is_none_or(|it| !it.exited()) {
         let _gone = wire::send_report(&Report::InitKilled, Control);
     }
-    Ok(())
+    Ok(Ending { pid, reaped: true })
+}
+
+/// Waits for the end of a process.
+fn reap(pid: Pid) -> Option<WaitStatus> {
+    loop {
+        match waitpid(Some(pid), WaitOptions::empty()) {
+            Ok(Some((_, status))) => return Some(status),
+            Ok(None) | Err(Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// Lets go of the output pipes, so that they end with the last process inside.

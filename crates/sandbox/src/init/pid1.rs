@@ -1,6 +1,6 @@
 //! PID 1 of a sandbox: starts the program, reaps, answers for the identity engine, reports.
 
-use std::io::Read;
+use std::io::{PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
@@ -24,7 +24,7 @@ use crate::{Privilege, starter, sys};
 
 /// Makes what does not depend on a spec, waits for one, runs its program to the end and reports; the
 /// result is the exit code, which nobody reads.
-pub(super) fn main(control: UnixStream, life: OwnedFd) -> i32 {
+pub(super) fn main(control: UnixStream, life: OwnedFd, over: PipeWriter) -> i32 {
     let ready = set_parent_process_death_signal(Some(Signal::KILL))
         .step(|| "death signal".to_owned())
         .and_then(|()| Ready::make());
@@ -37,7 +37,11 @@ pub(super) fn main(control: UnixStream, life: OwnedFd) -> i32 {
     let report = ready
         .and_then(|ready| run(&spec, root.as_fd(), &ready, &life))
         .unwrap_or_else(Report::Failed);
-    i32::from(wire::send_report(&report, Control).is_err())
+    let code = i32::from(wire::send_report(&report, Control).is_err());
+    // Nothing of this process keeps the builder waiting while the kernel takes it apart.
+    std::mem::forget((life, over, root));
+    sys::process::close_all();
+    code
 }
 
 fn run(

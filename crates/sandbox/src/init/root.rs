@@ -74,6 +74,11 @@ impl Root {
         self.mount.as_fd()
     }
 
+    /// Whether places were made that are seen by what is mounted on them, until that is gone.
+    pub(super) fn is_covered(&self) -> bool {
+        !self.stubs.is_empty()
+    }
+
     /// Removes every trace but the changes.
     pub(super) fn clean(self) {
         let Self { mount, stubs, scratch, overlay } = self;

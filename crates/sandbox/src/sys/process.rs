@@ -186,7 +186,13 @@ pub(crate) fn set_limit_of(pid: u32, resource: u32, soft: u64, hard: u64) -> Res
     check(done).map(drop)
 }
 
-/// Closes every descriptor from `first` on. See close_range(2).
+/// Closes every descriptor. For the end of a process whose owners of descriptors are all forgotten.
+pub(crate) fn close_all() {
+    // SAFETY: the caller promises that nothing owns them any more.
+    unsafe { libc::syscall(libc::SYS_close_range, 0_u32, u32::MAX, 0) };
+}
+
+/// Closes every descriptor from `first` on when a program is executed. See close_range(2).
 pub(crate) fn close_from(first: u32) {
     // SAFETY: called just before exec or at the start of init, where nothing else owns them.
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
