@@ -139,7 +139,8 @@ impl Starter {
         let streams = self.streams(&spec.privilege).map_err(RunError::Start)?;
         // A sandbox that died early is found out below, by its missing report.
         let _sent = wire::send_spec(spec, &streams.control);
-        let report = pump(streams, cancel, output).map_err(RunError::Start)?;
+        let (report, control) = pump(streams, cancel, output).map_err(RunError::Start)?;
+        self.leave(control);
         if cancel.is_cancelled() {
             return Err(RunError::Cancelled);
         }
@@ -162,20 +163,22 @@ struct Streams {
     stderr: PipeReader,
 }
 
-/// Copies output until the sandbox is gone; returns its report.
+/// Copies output until nothing of the program is left; returns the report, and the stream to a sandbox
+/// that has nothing more to say.
 fn pump(
     streams: Streams,
     cancel: &CancelToken,
     output: &mut dyn FnMut(Output<'_>),
-) -> io::Result<Vec<u8>> {
+) -> io::Result<(Vec<u8>, UnixStream)> {
     let Streams { control, stdout, stderr } = streams;
-    let (mut control, mut stdout, mut stderr) = (Some(control), Some(stdout), Some(stderr));
+    let (mut stdout, mut stderr) = (Some(stdout), Some(stderr));
     let (mut report, mut buffer, mut cancelled) = (Vec::new(), vec![0; 64 * 1024], false);
-    while stdout.is_some() || stderr.is_some() || control.is_some() {
+    let mut told = Some(control.try_clone()?);
+    while stdout.is_some() || stderr.is_some() || told.is_some() {
         let ready = ready([
             stdout.as_ref().map(AsFd::as_fd),
             stderr.as_ref().map(AsFd::as_fd),
-            control.as_ref().map(AsFd::as_fd),
+            told.as_ref().map(AsFd::as_fd),
             (!cancelled).then_some(cancel.event.as_fd()),
         ])?;
         if ready[0] {
@@ -185,17 +188,15 @@ fn pump(
             drain(&mut stderr, &mut buffer, &mut |bytes| output(Output::Stderr(bytes)))?;
         }
         if ready[2] {
-            drain(&mut control, &mut buffer, &mut |bytes| report.extend_from_slice(bytes))?;
+            drain(&mut told, &mut buffer, &mut |bytes| report.extend_from_slice(bytes))?;
         }
         if ready[3] {
             cancelled = true;
             // The sandbox takes the end of its input for the end of the builder.
-            if let Some(control) = &control {
-                let _gone = control.shutdown(Shutdown::Write);
-            }
+            let _gone = control.shutdown(Shutdown::Write);
         }
     }
-    Ok(report)
+    Ok((report, control))
 }
 
 /// Waits until some of the descriptors have something; those that are `None` never have.

@@ -37,6 +37,8 @@ struct State {
     process: Option<Process>,
     /// How many runs are to be expected still.
     ahead: usize,
+    /// Streams to sandboxes that the kernel may still take apart.
+    leaving: Vec<UnixStream>,
 }
 
 /// Standard input, output and error of a sandbox.
@@ -58,7 +60,7 @@ struct Process {
 impl Starter {
     /// Of a build with this many runs at most.
     pub fn new(runs: usize) -> Self {
-        Self(Mutex::new(State { process: None, ahead: runs }))
+        Self(Mutex::new(State { process: None, ahead: runs, leaving: Vec::new() }))
     }
 
     /// One run less is to be expected.
@@ -67,9 +69,20 @@ impl Starter {
         state.ahead = state.ahead.saturating_sub(1);
     }
 
+    /// Has the next run wait for the end of this sandbox, which has nothing more to say.
+    pub(crate) fn leave(&self, stream: UnixStream) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).leaving.push(stream);
+    }
+
     /// Starts the outer process of a sandbox with these streams.
     pub(crate) fn start(&self, privilege: &Privilege, streams: &Streams) -> io::Result<()> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // What a run has changed is a layer of the next one, and the kernel warns of a directory that is
+        // in two overlays at a time.
+        for stream in state.leaving.drain(..) {
+            let mut gone = [PollFd::new(&stream, PollFlags::empty())];
+            while poll(&mut gone, None) == Err(Errno::INTR) {}
+        }
         state.ahead = state.ahead.saturating_sub(1);
         let mut request = REQUEST;
         if !matches!(privilege, Privilege::Emulated | Privilege::Chroot) {

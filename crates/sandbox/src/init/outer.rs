@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, kill_process, pidfd_open,
     set_child_subreaper, waitpid,
@@ -149,9 +150,10 @@ struct Ending {
 }
 
 impl Ending {
-    /// Lets the builder go on, and waits for what the kernel still takes apart.
+    /// Lets the builder go on, and waits for what the kernel still takes apart. Then the end of this
+    /// process closes the stream, and the next run may begin.
     fn leave(mut self) {
-        let _closed = silence().and_then(|null| rustix::stdio::dup2_stdin(&null));
+        let _told = shutdown(rustix::stdio::stdin(), Shutdown::Write);
         self.reap();
     }
 
@@ -168,7 +170,7 @@ impl Ending {
 ///
 /// By itself PID 1 ends the others first, so that none of them sees it go and complains.
 fn watch(pid: Pid, alive: io::PipeWriter, over: Option<io::PipeReader>) -> Result<Ending, Failure> {
-    drop(silence().step(|| "/dev/null".to_owned())?);
+    silence().step(|| "/dev/null".to_owned())?;
     let init = pidfd_open(pid, PidfdFlags::empty()).step(|| "pidfd of PID 1".to_owned())?;
     let mut fds = vec![
         PollFd::new(&init, PollFlags::IN),
@@ -203,13 +205,12 @@ fn reap(pid: Pid) -> Option<WaitStatus> {
 }
 
 /// Lets go of the output pipes, so that they end with the last process inside.
-fn silence() -> rustix::io::Result<OwnedFd> {
+fn silence() -> rustix::io::Result<()> {
     let null = rustix::fs::open(
         "/dev/null",
         rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC,
         rustix::fs::Mode::empty(),
     )?;
     rustix::stdio::dup2_stdout(null.as_fd())?;
-    rustix::stdio::dup2_stderr(null.as_fd())?;
-    Ok(null)
+    rustix::stdio::dup2_stderr(null.as_fd())
 }
