@@ -92,7 +92,7 @@ impl Round<'_> {
             if self.workload.has(Peer::Buildah) && again {
                 self.buildah()?;
             }
-            if self.workload.has(Peer::Docker) && again {
+            if self.workload.has(Peer::Docker) {
                 self.docker()?;
             }
             if self.workload.has(Peer::Compressors) {
