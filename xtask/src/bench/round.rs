@@ -81,16 +81,12 @@ const CHANGED: [&str; 3] = ["first file changed", "middle file changed", "last f
 impl Round<'_> {
     fn all(&mut self, divide: u64) -> Result<(), String> {
         let slow = self.size > self.workload.largest / divide / 8;
-        // Before the others, whose stores are emptied after each run: on ext4 without a journal that makes
-        // new files slow for minutes.
-        for _ in 0..self.bench.runs {
+        for number in 0..self.bench.runs {
             match self.workload.kind {
                 Kind::Base => self.strake_base()?,
                 Kind::Push => self.strake_push()?,
                 _ => self.strake()?,
             }
-        }
-        for number in 0..self.bench.runs {
             // Slow, and hardly different from one run to the next.
             let again = number == 0 || !slow;
             if self.workload.has(Peer::Buildah) && again {
