@@ -242,7 +242,12 @@ impl<'a> Engine<'a> {
             return Ok(());
         }
         // A step is shown when it begins, not while it waits for what it reads.
-        for id in reads(&at.step.op) {
+        let reads = reads(&at.step.op);
+        if !reads.is_empty() {
+            // Who is waited for may need the step before, whose lock is held until it is written.
+            behind.release()?;
+        }
+        for id in reads {
             self.wait(id)?;
         }
         (self.emit)(Event::Started { vertex: at.vertex, name: name.to_owned() });

@@ -37,6 +37,22 @@ fn the_second_build_is_all_hits_and_the_same_image() {
 }
 
 #[test]
+fn a_stage_that_waits_for_another_lets_it_have_the_step_that_both_begin_with() {
+    let lab = Lab::new();
+    // Which of the stages makes the step is chance.
+    for number in 0..8 {
+        lab.write(
+            "context/Dockerfile",
+            &format!(
+                "FROM base AS one\nRUN sleep 0.1 && echo {number} > /x\nRUN cp /x /y\n\
+                 FROM base\nRUN sleep 0.1 && echo {number} > /x\nCOPY --from=one /y /z\n"
+            ),
+        );
+        lab.build(&[]).ok();
+    }
+}
+
+#[test]
 fn a_source_change_rebuilds_from_its_copy_on() {
     let lab = Lab::new();
     app(&lab);

@@ -91,6 +91,8 @@ fn cached<'it>(
         (engine.emit)(Event::Cached { vertex: at.vertex });
         return Ok(Done::found(layer));
     }
+    // What waits there holds the lock of the step before.
+    behind.release()?;
     // Concurrent builds that need the same step wait here for the one that makes it.
     let only_one = bench.store.lock(&format!("step {key}"))?;
     if may_hit()
@@ -104,7 +106,6 @@ fn cached<'it>(
     tracing_miss(engine, at, &reason);
     let began = std::time::Instant::now();
     let place = Place::new(engine, at, &slot, may_hit());
-    behind.release()?;
     let mut made = make(place.earlier.as_ref())?;
     let (changes, told) = crate::marks::read(made.changes);
     if !told.is_empty() {
