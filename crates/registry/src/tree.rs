@@ -81,14 +81,21 @@ impl PushTree {
 
     /// Every blob once, configs last, without layers that may not be given on.
     pub fn blobs(&self) -> Vec<&PushLayer> {
-        let mut seen = BTreeSet::new();
+        let (layers, configs) = self.layers_and_configs();
+        [layers, configs].concat()
+    }
+
+    /// The same, apart: a blob that is both is a config.
+    fn layers_and_configs(&self) -> (Vec<&PushLayer>, Vec<&PushLayer>) {
         let configs = self.documents.iter().flat_map(|it| &it.config);
+        let digests: BTreeSet<Digest> = configs.clone().map(|it| it.descriptor.digest).collect();
+        let mut seen = BTreeSet::new();
         let layers = self.documents.iter().flat_map(|it| &it.layers);
         layers
             .filter(|it| !is_foreign(&it.descriptor))
             .chain(configs)
             .filter(|it| seen.insert(it.descriptor.digest))
-            .collect()
+            .partition(|it| !digests.contains(&it.descriptor.digest))
     }
 }
 
@@ -151,17 +158,18 @@ impl Client {
         let mut first_of: BTreeMap<&str, &str> = BTreeMap::new();
         // Per repository, whether the document was there before.
         let mut held: BTreeMap<(&str, &str), bool> = BTreeMap::new();
-        // Those that stand for it already.
-        let mut named: BTreeSet<&Reference> = BTreeSet::new();
+        // Of those that were asked for, whether they stand for it already.
+        let mut asked: BTreeMap<&Reference, bool> = BTreeMap::new();
         for target in targets {
             if held.contains_key(&(&*target.registry, &*target.repository)) {
                 continue;
             }
             let sibling = *first_of.entry(&target.registry).or_insert(&target.repository);
-            if self.stands(tree, target) {
+            let stands = self.stands(tree, target);
+            asked.extend(stands.map(|it| (target, it)));
+            if stands == Some(true) {
                 tell_all(tree, target, events);
                 held.insert((&target.registry, &target.repository), true);
-                named.insert(target);
                 events(PushEvent::ManifestPushed { repository: place(target), digest });
                 continue;
             }
@@ -171,27 +179,29 @@ impl Client {
             events(PushEvent::ManifestPushed { repository: place(target), digest });
         }
         for target in targets.iter().filter(|it| it.digest.is_none()) {
-            if named.contains(target) {
+            let asked = asked.get(target);
+            if asked == Some(&true) {
                 events(PushEvent::Tagged { reference: target.tagged(), digest });
                 continue;
             }
             let held = held[&(&*target.registry, &*target.repository)];
-            self.name(root, target, held, events)?;
+            self.name(root, target, held && asked.is_none(), events)?;
         }
         Ok(Pushed { digest })
     }
 
     /// Whether the name stands for this image already, so that nothing is to be done. Only asked where
     /// it is likely: no layer was on its way before.
-    fn stands(&self, tree: &PushTree, target: &Reference) -> bool {
-        let [only] = &tree.documents[..] else { return false };
+    fn stands(&self, tree: &PushTree, target: &Reference) -> Option<bool> {
+        let [only] = &tree.documents[..] else { return None };
         if target.digest.is_some() || only.subject.is_some() {
-            return false;
+            return None;
         }
         let place = place(target);
         let is_ahead =
             |it: &&PushLayer| self.arrived().contains_key(&(place.clone(), it.descriptor.digest));
-        !tree.blobs().iter().any(is_ahead) && self.holds(&target.tagged(), only.digest())
+        let likely = !tree.blobs().iter().any(is_ahead);
+        likely.then(|| self.holds(&target.tagged(), only.digest()))
     }
 
     /// Makes names stand for a document that their repositories have.
@@ -252,14 +262,7 @@ impl Client {
         sibling: &str,
         events: &(dyn Fn(PushEvent) + Sync),
     ) -> Result<BTreeSet<Digest>, Error> {
-        let configs: BTreeSet<Digest> = tree
-            .documents
-            .iter()
-            .flat_map(|it| &it.config)
-            .map(|it| it.descriptor.digest)
-            .collect();
-        let (last, first): (Vec<&PushLayer>, Vec<&PushLayer>) =
-            tree.blobs().into_iter().partition(|it| configs.contains(&it.descriptor.digest));
+        let (first, last) = tree.layers_and_configs();
         let fresh = Mutex::new(BTreeSet::new());
         for (group, told) in [(first, true), (last, false)] {
             side_by_side(self.concurrency(), &group, |layer, stop| {
@@ -341,12 +344,7 @@ impl Client {
 
 /// Tells of layers that are there.
 fn tell_all(tree: &PushTree, target: &Reference, events: &(dyn Fn(PushEvent) + Sync)) {
-    let configs: BTreeSet<Digest> =
-        tree.documents.iter().flat_map(|it| &it.config).map(|it| it.descriptor.digest).collect();
-    for layer in tree.blobs() {
-        if configs.contains(&layer.descriptor.digest) {
-            continue;
-        }
+    for layer in tree.layers_and_configs().0 {
         let (repository, descriptor) = (place(target), layer.descriptor.clone());
         events(PushEvent::LayerStarted { repository, descriptor });
         let (repository, descriptor) = (place(target), layer.descriptor.clone());

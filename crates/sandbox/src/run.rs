@@ -173,7 +173,7 @@ fn pump(
     let Streams { control, stdout, stderr } = streams;
     let (mut stdout, mut stderr) = (Some(stdout), Some(stderr));
     let (mut report, mut buffer, mut cancelled) = (Vec::new(), vec![0; 64 * 1024], false);
-    let mut told = Some(control.try_clone()?);
+    let mut told = Some(&control);
     while stdout.is_some() || stderr.is_some() || told.is_some() {
         let ready = ready([
             stdout.as_ref().map(AsFd::as_fd),

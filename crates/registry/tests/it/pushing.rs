@@ -59,6 +59,7 @@ fn the_second_push_sends_nothing() {
     let before = fake.log().len();
     push(&client_of(&fake), &image, &fake.name("a:2")).unwrap();
     let third = &fake.log()[before..];
+    assert_eq!(third.iter().filter(|it| it.is("HEAD", "/manifests/2")).count(), 1, "{third:?}");
     let written: Vec<_> = third.iter().filter(|it| it.method != "HEAD").collect();
     assert!(written.len() == 1 && written[0].is("PUT", "/manifests/2"), "{written:?}");
 }

@@ -143,11 +143,8 @@ impl Inner {
 /// How long PID 1 has to end everything by itself.
 const GRACE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
-/// A PID 1 that has nothing more to do.
-struct Ending {
-    pid: Pid,
-    reaped: bool,
-}
+/// A PID 1 that has nothing more to do, unless it is gone.
+struct Ending(Option<Pid>);
 
 impl Ending {
     /// Lets the builder go on, and waits for what the kernel still takes apart. Then the end of this
@@ -159,8 +156,8 @@ impl Ending {
 
     /// Waits until it is gone, and its mounts with it.
     fn reap(&mut self) {
-        if !std::mem::replace(&mut self.reaped, true) {
-            let _status = reap(self.pid);
+        if let Some(pid) = self.0.take() {
+            let _status = reap(pid);
         }
     }
 }
@@ -181,7 +178,7 @@ fn watch(pid: Pid, alive: io::PipeWriter, over: Option<io::PipeReader>) -> Resul
     while poll(&mut fds, None) == Err(Errno::INTR) {}
     let ended = !fds[0].revents().is_empty();
     if !ended && fds.get(2).is_some_and(|it| !it.revents().is_empty()) {
-        return Ok(Ending { pid, reaped: false });
+        return Ok(Ending(Some(pid)));
     }
     drop(alive);
     if !ended && poll(&mut fds[..1], Some(&GRACE)) != Ok(1) {
@@ -190,7 +187,7 @@ fn watch(pid: Pid, alive: io::PipeWriter, over: Option<io::PipeReader>) -> Resul
     if reap(pid).is_none_or(|it| !it.exited()) {
         let _gone = wire::send_report(&Report::InitKilled, Control);
     }
-    Ok(Ending { pid, reaped: true })
+    Ok(Ending(None))
 }
 
 /// Waits for the end of a process.
