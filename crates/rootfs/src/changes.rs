@@ -49,10 +49,16 @@ struct Walk<'a> {
     owners: Owners,
     /// The unchanged directories that the walk is in; they go into the layer with the first change
     /// below them.
-    parents: Vec<Option<Entry>>,
+    parents: Vec<Option<Parent>>,
     /// The first names of files that have several.
     links: BTreeMap<(u64, u64), Vec<u8>>,
     out: Changed,
+}
+
+enum Parent {
+    Seen(Entry),
+    /// The name of one that nothing happened to, and that was not looked at further.
+    Untouched(Vec<u8>),
 }
 
 impl Walk<'_> {
@@ -72,7 +78,7 @@ impl Walk<'_> {
             if here.contains(&child) {
                 self.child(full, whole)?;
             } else {
-                self.delete(full);
+                self.delete(full)?;
             }
         }
         Ok(())
@@ -80,14 +86,21 @@ impl Walk<'_> {
 
     fn child(&mut self, name: Vec<u8>, whole: bool) -> Result<(), RootError> {
         let path = in_root(self.dir, &name);
+        // Of a whole tree most is as it was, which one call tells.
+        if let Some(stamps) = self.stamps {
+            let metadata = fs::symlink_metadata(&path).context("read", &path)?;
+            if stamps.is_untouched(&name, &metadata) {
+                return if metadata.is_dir() { self.untouched(name, whole) } else { Ok(()) };
+            }
+        }
         match look(&path, &name, &self.owners)? {
-            Found::Whiteout => self.delete(name),
+            Found::Whiteout => self.delete(name)?,
             // No layer has one: what it took the place of is there again, but for a copied tree, from
             // which that is gone.
             Found::Socket => {
                 self.out.sockets.push(path);
                 if self.stamps.is_some() {
-                    self.delete(name);
+                    self.delete(name)?;
                 }
             }
             Found::Object(seen) if matches!(seen.entry.kind, Kind::Directory { .. }) => {
@@ -98,15 +111,22 @@ impl Walk<'_> {
         Ok(())
     }
 
+    fn untouched(&mut self, name: Vec<u8>, whole: bool) -> Result<(), RootError> {
+        self.parents.push(Some(Parent::Untouched(name.clone())));
+        self.directory(&name, whole)?;
+        self.parents.pop();
+        Ok(())
+    }
+
     fn subdirectory(&mut self, seen: Seen, whole: bool) -> Result<(), RootError> {
         let name = seen.entry.path.clone();
         let below = self.tree.get(&name);
         let merged = below.is_some_and(|it| matches!(it.entry.kind, Kind::Directory { .. }));
         let same = below.is_some_and(|it| same_header(&seen.entry, &it.entry));
         if same {
-            self.parents.push(Some(seen.entry));
+            self.parents.push(Some(Parent::Seen(seen.entry)));
         } else {
-            self.emit(Change { entry: seen.entry, body: Body::Empty });
+            self.emit(Change { entry: seen.entry, body: Body::Empty })?;
             self.parents.push(None);
         }
         // Inside of what hides the layers below, everything is shown by this directory alone.
@@ -125,8 +145,7 @@ impl Walk<'_> {
         if seen.metadata.nlink() > 1 {
             if let Some(first) = self.links.get(&inode) {
                 seen.entry.kind = Kind::Hardlink { target: first.clone() };
-                self.emit(Change { entry: seen.entry, body: Body::Empty });
-                return Ok(());
+                return self.emit(Change { entry: seen.entry, body: Body::Empty });
             }
             self.links.insert(inode, name);
         }
@@ -134,8 +153,7 @@ impl Walk<'_> {
             Kind::File { size } if size > 0 => Body::Path(OnDisk::file(path)),
             _ => Body::Empty,
         };
-        self.emit(Change { entry: seen.entry, body });
-        Ok(())
+        self.emit(Change { entry: seen.entry, body })
     }
 
     /// A symbolic link without a record that was there before belongs to whom it belonged to.
@@ -155,7 +173,6 @@ impl Walk<'_> {
     fn is_unchanged(&self, seen: &Seen, path: &Path) -> Result<bool, RootError> {
         let (entry, metadata) = (&seen.entry, &seen.metadata);
         let linked = match self.stamps {
-            Some(stamps) if stamps.is_untouched(&entry.path, metadata) => return Ok(true),
             Some(stamps) => stamps.has_new_links(&entry.path, metadata),
             // A file that is copied up is alone at first.
             None => metadata.nlink() > 1,
@@ -174,9 +191,9 @@ impl Walk<'_> {
     }
 
     /// A deletion is a change only where there was something.
-    fn delete(&mut self, name: Vec<u8>) {
+    fn delete(&mut self, name: Vec<u8>) -> Result<(), RootError> {
         if self.tree.get(&name).is_none() {
-            return;
+            return Ok(());
         }
         let entry = Entry {
             path: name,
@@ -187,14 +204,24 @@ impl Walk<'_> {
             mtime: 0,
             xattrs: BTreeMap::new(),
         };
-        self.emit(Change { entry, body: Body::Empty });
+        self.emit(Change { entry, body: Body::Empty })
     }
 
-    fn emit(&mut self, change: Change) {
+    fn emit(&mut self, change: Change) -> Result<(), RootError> {
         for parent in self.parents.iter_mut().filter_map(Option::take) {
-            self.out.changes.push(Change { entry: parent, body: Body::Empty });
+            let entry = match parent {
+                Parent::Seen(entry) => entry,
+                Parent::Untouched(name) => {
+                    match look(&in_root(self.dir, &name), &name, &self.owners)? {
+                        Found::Object(seen) => seen.entry,
+                        Found::Whiteout | Found::Socket => continue,
+                    }
+                }
+            };
+            self.out.changes.push(Change { entry, body: Body::Empty });
         }
         self.out.changes.push(change);
+        Ok(())
     }
 }
 

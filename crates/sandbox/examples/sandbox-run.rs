@@ -180,6 +180,7 @@ fn spec(options: Options, privilege: Privilege) -> RunSpec {
         tmp: options.tmp,
         lent: Vec::new(),
         special_owners: Vec::new(),
+        has_devices: true,
     }
 }
 

@@ -42,7 +42,9 @@
 //! writing, remove, rename, link, chmod or execute what its modes forbid. `access` says the same.
 //!
 //! Under [`Privilege::SubIds`] the kernel knows users and owners, but makes no devices: these are
-//! placeholders there too, and the engine answers for them alone. An open placeholder is a file.
+//! placeholders there too, and the engine answers for them alone. An open placeholder is a file. Looks at
+//! files are watched only where there may be a device ([`RunSpec::has_devices`]), since each takes ten
+//! times as long then; a run that makes the first one ends with [`RunError::MakesDevice`].
 //!
 //! # Emulation
 //!

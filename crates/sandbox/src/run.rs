@@ -89,6 +89,10 @@ pub enum RunError {
         /// Why.
         cause: io::Error,
     },
+    /// The run was ended: it makes a device, which its programs would not have seen as one. It has to be
+    /// run again over the tree as it was, with [`RunSpec::has_devices`].
+    #[error("the run makes a device, and looks at files were not checked")]
+    MakesDevice,
     /// Somebody else killed the sandbox, the kernel for want of memory for instance.
     #[error("sandbox was killed from outside")]
     Killed,
@@ -247,6 +251,7 @@ fn finished(spec: &RunSpec, report: Report) -> Result<Finished, RunError> {
         Report::Failed(wire::Failure { step, errno }) => {
             Err(RunError::SetUp { step, cause: cause(errno) })
         }
+        Report::MakesDevice => Err(RunError::MakesDevice),
         Report::InitKilled => Err(RunError::Killed),
     }
 }

@@ -54,6 +54,10 @@ pub struct RunSpec {
     /// Recorded owners of symlinks, FIFOs and sockets of the lower layers, which can carry no record
     /// themselves. Only read under [`Privilege::SingleId`].
     pub special_owners: Vec<Owner>,
+    /// Whether the tree or a mount may hold records of devices, see [`crate::NODE_ATTRIBUTE`]. Only read
+    /// under [`Privilege::SubIds`]: each look at a path is checked then, which takes its time. Without
+    /// it a run that makes a device is ended with [`crate::RunError::MakesDevice`].
+    pub has_devices: bool,
 }
 
 /// The tree that becomes `/`.

@@ -23,6 +23,8 @@ pub(crate) enum Report {
     NoCwd { errno: i32 },
     /// The sandbox could not be set up.
     Failed(Failure),
+    /// The run was ended because it makes a device, see [`RunSpec::has_devices`].
+    MakesDevice,
     /// PID 1 of the sandbox was killed from outside.
     InitKilled,
 }

@@ -17,8 +17,9 @@ use std::{
     ffi::OsString,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
-use strake_layer::{Kind, Tree};
+use strake_layer::{Kind, Node, Tree};
 use strake_oci::Platform;
 use strake_plan::{Network, RunOp, Security};
 use strake_rootfs::{Prepare, Root, UserInfo};
@@ -80,6 +81,38 @@ pub(super) fn run(
     interpreted(engine, &at.stage.platform, &tree)?;
     let (passwd, group) = mounts::user_files(&tree);
     let user = strake_rootfs::lookup_user(passwd, group, &op.user)?;
+    let ground = Ground { op, state, user: &user, devices: &devices, lowers: &lowers, tree: &tree };
+    match attempt(engine, at, &ground, false) {
+        Err(StepError::Run(RunError::MakesDevice)) => {
+            let bytes =
+                b"this RUN makes a device: once more from its start, with files checked for \
+                devices, which user namespaces do not have\n";
+            (engine.emit)(Event::Output { vertex: at.vertex, stderr: true, bytes: bytes.to_vec() });
+            attempt(engine, at, &ground, true)
+        }
+        done => done,
+    }
+}
+
+/// What a RUN starts from.
+struct Ground<'a> {
+    op: &'a RunOp,
+    state: &'a State,
+    user: &'a UserInfo,
+    devices: &'a Added,
+    lowers: &'a [PathBuf],
+    tree: &'a Arc<Tree>,
+}
+
+/// Runs the program over a root of its own. `checked` says that it will make a device.
+fn attempt(
+    engine: &Engine<'_>,
+    at: At<'_>,
+    ground: &Ground<'_>,
+    checked: bool,
+) -> Result<Made, StepError> {
+    let bench = engine.bench;
+    let Ground { op, state, user, devices, lowers, tree } = *ground;
     let dir = engine.run_folders.take(&bench.store)?;
     let (root_dir, scratch) = (run_folders::root(&dir), run_folders::scratch(&dir));
     let layers: Vec<_> = state.layers.iter().map(|it| it.diff_id).collect();
@@ -90,16 +123,17 @@ pub(super) fn run(
     }
     let prepare = if kept.is_some() { Root::adopt } else { Root::prepare };
     let root = prepare(Prepare {
-        lowers: &lowers,
-        tree: &tree,
+        lowers,
+        tree,
         dir: &root_dir,
         privilege: &bench.privilege,
         overlay: bench.overlay(),
     })?;
     let mounted = mounts::prepare(engine, op, dir.path())?;
     let began = file_clock(&scratch)?.min((bench.clock)());
-    let given = Given { op, user: &user, mounted: &mounted, devices: &devices, scratch };
-    let mut spec = spec(engine, given, root.spec(), special_owners(&tree, &bench.privilege));
+    let given = Given { op, user, mounted: &mounted, devices, scratch };
+    let mut spec = spec(engine, given, root.spec(), special_owners(tree, &bench.privilege));
+    spec.has_devices = checked || has_devices(tree, &spec);
     let has = |path: &Path| {
         let path = path.strip_prefix("/").unwrap_or(path);
         tree.get(path.as_os_str().as_bytes()).is_some()
@@ -112,8 +146,8 @@ pub(super) fn run(
             path: &variable(&spec.env, "PATH"),
             cwd: &op.cwd,
             is_shell: op.argv.get(1).is_some_and(|it| it == "-c"),
-            tree: &tree,
-            lowers: &lowers,
+            tree,
+            lowers,
         };
         not_started(engine, &at.stage.platform, &attempt, error)
     })?;
@@ -238,6 +272,7 @@ fn spec(engine: &Engine<'_>, given: Given<'_>, root: RootSpec, owners: Vec<Owner
         tmp: scratch,
         lent: Vec::new(),
         special_owners: owners,
+        has_devices: true,
     }
 }
 
@@ -322,6 +357,21 @@ fn network(network: Network) -> strake_sandbox::Network {
         Network::None => strake_sandbox::Network::None,
         Network::Host => strake_sandbox::Network::Host,
     }
+}
+
+/// Whether the program may see records of devices, where devices are records beside real owners.
+fn has_devices(tree: &Tree, spec: &RunSpec) -> bool {
+    use strake_sandbox::MountSource;
+    let of_files = |it: &strake_sandbox::Mount| {
+        !matches!(it.source, MountSource::Tmpfs { .. } | MountSource::SecretFile { .. })
+    };
+    // Those of /dev, which images of Debian have, are covered by the sandbox's own.
+    let is_device = |it: &Node| {
+        matches!(it.entry.kind, Kind::Character { .. } | Kind::Block { .. })
+            && !it.entry.path.starts_with(b"dev/")
+    };
+    spec.privilege == Privilege::SubIds
+        && (spec.mounts.iter().any(of_files) || tree.walk(b"").any(is_device))
 }
 
 /// Owners of what cannot carry a record on disk, where owners are records.

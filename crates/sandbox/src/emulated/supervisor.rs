@@ -28,6 +28,7 @@ use crate::identity::{CARRIER, Call};
 use crate::init::child::{self, Message};
 use crate::init::fsys::look_up;
 use crate::init::stubs;
+use crate::notify::Receiver;
 use crate::places::Kind;
 use crate::spec::{RootSpec, RunSpec, Security};
 use crate::sys::notify;
@@ -166,7 +167,6 @@ fn supervise(
         None => return Ok(Report::InitKilled),
     };
     world.listener = adopt(number);
-    notify::wake_in_step(world.listener.as_fd());
     let raw = pid.as_raw_nonzero().get().unsigned_abs();
     carry(&world, raw, first)?;
     let world = Arc::new(world);
@@ -267,8 +267,9 @@ pub(crate) fn end_others() {
 
 /// Answers calls for as long as there are any.
 fn serve(world: &Arc<World>) {
+    let mut receiver = Receiver::new(world.listener.as_fd());
     loop {
-        match notify::receive(world.listener.as_fd()) {
+        match receiver.receive() {
             Ok(notification) => one(world, &notification),
             // The caller is gone already, or a signal came.
             Err(Errno::NOENT | Errno::INTR) => {}

@@ -11,6 +11,7 @@ use super::place::{Place, of_descriptor, of_path, parent, read_path};
 use super::record::{self, Node};
 use super::{Answer, Call, Engine, Holder, real};
 use crate::sys::memory;
+use crate::sys::process::kill_all_others;
 
 const CWD_ARGUMENT: u64 = libc::AT_FDCWD as u64;
 const TEMPORARY: u64 = (libc::O_TMPFILE & !libc::O_DIRECTORY) as u64;
@@ -243,6 +244,11 @@ pub(super) fn make(
         return Some(Answer::Value(Err(Errno::ACCESS)));
     };
     if !still_there() {
+        return None;
+    }
+    if device && engine.has_real_owners() && !engine.has_devices {
+        engine.makes_device = true;
+        kill_all_others();
         return None;
     }
     let made = with_umask_of(call.pid, || make_at(&place.path, &new));

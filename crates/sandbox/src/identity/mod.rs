@@ -35,7 +35,7 @@ pub(crate) use special::Roots;
 use special::Specials;
 
 use crate::Owner;
-use crate::spec::Identity;
+use crate::spec::{RunSpec, Security};
 use crate::sys::process::{limit_of, set_limit_of};
 
 /// The resource limit that carries credentials: RLIMIT_LOCKS.
@@ -80,30 +80,59 @@ impl From<Result<i64, Errno>> for Answer {
 pub(crate) struct Engine {
     table: Table,
     /// Those of the program at its start; nothing where users and owners are the kernel's.
-    first: Option<CredentialsId>,
+    first: Option<(CredentialsId, Credentials)>,
     specials: Specials,
     own_root: Option<(u64, u64)>,
+    /// Whether any process has had other credentials than the first.
+    has_others: bool,
+    /// Whether any process may have another root than this one.
+    has_roots: bool,
+    /// Whether looks at files are watched for those that stand for a device.
+    has_devices: bool,
+    /// Whether the run was ended because it makes a device, which its programs would not see.
+    makes_device: bool,
+}
+
+/// How a run has ended for the engine.
+pub(crate) enum Ended {
+    /// With these owners that no attribute holds.
+    Owners(Vec<Owner>),
+    /// By the engine, see [`RunSpec::has_devices`].
+    MakesDevice,
 }
 
 impl Engine {
     /// Starts with the credentials of the user; to be called when the tree is `/`.
-    pub(crate) fn new(roots: Roots, user: &Identity, special_owners: &[Owner]) -> Self {
-        let mut table = Table::new();
-        let user = Credentials::of(user);
-        let specials = Specials::new(roots, &user, special_owners);
-        let first = Some(table.number(user));
-        Self { table, first, specials, own_root: place::root_of("self") }
+    pub(crate) fn new(roots: Roots, spec: &RunSpec) -> Self {
+        let user = Credentials::of(&spec.user);
+        let specials = Specials::new(roots, &user, &spec.special_owners);
+        let mut engine = Self::with(specials, spec);
+        engine.first = Some((engine.table.number(user.clone()), user));
+        engine
     }
 
     /// An engine for devices alone; to be called when the tree is `/`.
-    pub(crate) fn for_devices(roots: Roots) -> Self {
-        let specials = Specials::new(roots, &Credentials::ROOT, &[]);
-        Self { table: Table::new(), first: None, specials, own_root: place::root_of("self") }
+    pub(crate) fn for_devices(roots: Roots, spec: &RunSpec) -> Self {
+        Self::with(Specials::new(roots, &Credentials::ROOT, &[]), spec)
+    }
+
+    fn with(specials: Specials, spec: &RunSpec) -> Self {
+        Self {
+            table: Table::new(),
+            first: None,
+            specials,
+            own_root: place::root_of("self"),
+            has_others: false,
+            // Namespaces, which such a run may enter, have roots of their own.
+            has_roots: spec.security == Security::Insecure,
+            has_devices: spec.has_devices,
+            makes_device: false,
+        }
     }
 
     /// The credentials that the program starts with, where the engine keeps them.
     pub(crate) fn first(&self) -> Option<CredentialsId> {
-        self.first
+        self.first.as_ref().map(|it| it.0)
     }
 
     /// Whether users and owners are the kernel's.
@@ -111,9 +140,9 @@ impl Engine {
         self.first.is_none()
     }
 
-    /// Ends the run; returns the owners that no attribute holds.
-    pub(crate) fn into_owners(self) -> Vec<Owner> {
-        self.specials.into_owners()
+    /// What there is to tell when the run has ended.
+    pub(crate) fn end(&self) -> Ended {
+        if self.makes_device { Ended::MakesDevice } else { Ended::Owners(self.specials.found()) }
     }
 
     /// Decides a call. `still_there` says whether the caller still waits: what was read of its memory
@@ -145,6 +174,11 @@ impl Engine {
             libc::SYS_mkdir | libc::SYS_mknod | libc::SYS_symlink => {
                 create::make(self, call, still_there)
             }
+            // The kernel carries it out; from now on the paths of each caller are its root's.
+            libc::SYS_chroot => {
+                self.has_roots = true;
+                None
+            }
             _ => ids::answer(self, call).or_else(|| guard::answer(self, call)),
         }
     }
@@ -152,14 +186,16 @@ impl Engine {
 
 impl Holder for Engine {
     fn credentials(&self, pid: u32) -> Credentials {
-        if self.has_real_owners() {
-            return real::credentials(pid);
+        let Some((_, first)) = &self.first else { return real::credentials(pid) };
+        if !self.has_others {
+            return first.clone();
         }
         let number = limit_of(pid, CARRIER).map_or(0, |(soft, _)| soft);
         self.table.get(CredentialsId(number))
     }
 
     fn set_credentials(&mut self, pid: u32, credentials: Credentials) -> Result<(), Errno> {
+        self.has_others = true;
         let number = self.table.number(credentials);
         set_limit_of(pid, CARRIER, number.0, u64::MAX)
     }

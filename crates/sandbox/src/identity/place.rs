@@ -108,9 +108,11 @@ pub(super) fn of_path(
     path: &[u8],
     follow: bool,
 ) -> Result<Place, Errno> {
-    let root = root_of(&pid.to_string());
-    if root.is_some() && root != engine.own_root {
-        return in_other_root(pid, dir, path, follow);
+    if engine.has_roots {
+        let root = root_of(&pid.to_string());
+        if root.is_some() && root != engine.own_root {
+            return in_other_root(pid, dir, path, follow);
+        }
     }
     let path = if path.starts_with(b"/") {
         own_view(pid, path)

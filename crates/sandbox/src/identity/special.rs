@@ -63,7 +63,7 @@ impl Specials {
     }
 
     /// Returns the owners of what changed, by path, found in a walk over the changes.
-    pub(super) fn into_owners(self) -> Vec<Owner> {
+    pub(super) fn found(&self) -> Vec<Owner> {
         let mut found = Vec::new();
         if !self.owners.is_empty() {
             self.walk(self.roots.changes.as_fd(), Path::new("/"), &mut found);

@@ -14,7 +14,7 @@ use rustix::thread::UnshareFlags;
 use super::outer::Control;
 use super::tree::Ready;
 use super::{child, tree};
-use crate::identity::{Engine, Roots};
+use crate::identity::{Ended, Engine, Roots};
 use crate::notify::Listener;
 use crate::seccomp::Watch;
 use crate::spec::{Network, RunSpec};
@@ -58,12 +58,12 @@ fn run(
     }
     let roots = Roots::open(&spec.root).step(|| "open the upper directory".to_owned())?;
     tree::set_up(spec, root, ready)?;
-    let (mut engine, watch) = match spec.privilege {
-        Privilege::SingleId => {
-            let engine = Engine::new(roots, &spec.user, &spec.special_owners);
-            (Some(engine), Watch::Identity)
+    let (engine, watch) = match spec.privilege {
+        Privilege::SingleId => (Some(Engine::new(roots, spec)), Watch::Identity),
+        Privilege::SubIds if !spec.has_devices => {
+            (Some(Engine::for_devices(roots, spec)), Watch::NewDevices)
         }
-        Privilege::SubIds => (Some(Engine::for_devices(roots)), Watch::Devices),
+        Privilege::SubIds => (Some(Engine::for_devices(roots, spec)), Watch::Devices),
         Privilege::Root | Privilege::Emulated | Privilege::Chroot | Privilege::None { .. } => {
             (None, Watch::Nothing)
         }
@@ -76,56 +76,45 @@ fn run(
     };
     drop(tell);
     let mut listener = None;
-    if engine.is_some() {
+    if let Some(engine) = engine {
         match child::Message::read(&mut told) {
             Some(child::Message::Listener(number)) => {
-                let taken = Listener::take(pid, number).step(|| "seccomp listener".to_owned())?;
-                listener = Some(taken);
+                let started = Listener::start(pid, number, engine);
+                listener = Some(started.step(|| "seccomp listener".to_owned())?);
             }
             Some(message) => return message.into_report(),
             None => return Ok(Report::InitKilled),
         }
     }
-    let status = supervise(pid, &signals, life, listener.as_mut().zip(engine.as_mut()))?;
+    let status = supervise(pid, &signals, life)?;
     end_others();
     if let Some(message) = child::Message::read(&mut told) {
         return message.into_report();
     }
-    let owners = engine.map(Engine::into_owners).unwrap_or_default();
+    let owners = match listener.map(Listener::end) {
+        Some(Ended::MakesDevice) => return Ok(Report::MakesDevice),
+        Some(Ended::Owners(owners)) => owners,
+        None => Vec::new(),
+    };
     Ok(match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Report::Exited { code, owners },
         (None, signal) => Report::Signaled { signal: signal.unwrap_or(9), owners },
     })
 }
 
-/// Reaps and answers until the program has ended.
-fn supervise(
-    pid: Pid,
-    signals: &OwnedFd,
-    life: &OwnedFd,
-    mut identity: Option<(&mut Listener, &mut Engine)>,
-) -> Result<WaitStatus, Failure> {
+/// Reaps until the program has ended.
+fn supervise(pid: Pid, signals: &OwnedFd, life: &OwnedFd) -> Result<WaitStatus, Failure> {
     loop {
-        let mut fds = vec![PollFd::new(signals, PollFlags::IN), PollFd::new(life, PollFlags::IN)];
-        if let Some((listener, _)) = &identity {
-            fds.push(PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN));
-        }
+        let mut fds = [PollFd::new(signals, PollFlags::IN), PollFd::new(life, PollFlags::IN)];
         match poll(&mut fds, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno).step(|| "poll".to_owned()),
         }
-        let ready: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
+        let ready = fds.map(|it| it.revents());
         if !ready[1].is_empty() {
             // The builder or the outer process is gone.
             sys::process::kill_all_others();
             sys::process::exit_now(1);
-        }
-        if ready.get(2).is_some_and(|flags| flags.contains(PollFlags::IN)) {
-            if let Some((listener, engine)) = &mut identity {
-                listener.serve(engine);
-            }
-        } else if ready.get(2).is_some_and(|flags| !flags.is_empty()) {
-            identity = None;
         }
         if !ready[0].is_empty()
             && let Some(status) = reap(pid, signals)

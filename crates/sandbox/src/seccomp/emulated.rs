@@ -31,6 +31,7 @@ pub(super) fn rules(network: Network) -> Vec<Rule> {
 /// The rules of a run that is confined by chroot.
 pub(super) fn chrooted(network: Network) -> Vec<Rule> {
     let mut rules: Vec<Rule> = REACHING.iter().map(|number| (*number, Verdict::Notify)).collect();
+    rules.extend(OF_SELF.iter().map(|number| (*number, Verdict::NotifySet(0))));
     if network == Network::None {
         rules.push((libc::SYS_socket, Verdict::Notify));
     }
@@ -50,18 +51,22 @@ const REACHING: &[libc::c_long] = &[
     libc::SYS_ioprio_set,
     libc::SYS_kill,
     libc::SYS_pidfd_open,
-    libc::SYS_prlimit64,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
     libc::SYS_rt_sigqueueinfo,
     libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_setpriority,
+    libc::SYS_tgkill,
+    libc::SYS_tkill,
+];
+
+/// What does so too, unless the number is 0, which is the caller itself.
+const OF_SELF: &[libc::c_long] = &[
+    libc::SYS_prlimit64,
     libc::SYS_sched_setaffinity,
     libc::SYS_sched_setattr,
     libc::SYS_sched_setparam,
     libc::SYS_sched_setscheduler,
-    libc::SYS_setpriority,
-    libc::SYS_tgkill,
-    libc::SYS_tkill,
 ];
 
 /// A process that gives up being dumpable hides from the one that answers its calls.

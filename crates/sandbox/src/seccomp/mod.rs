@@ -72,6 +72,8 @@ const ARCH_32: u32 = 0xc000_00f3;
 pub(crate) enum Watch {
     /// There is none.
     Nothing,
+    /// Calls that make devices.
+    NewDevices,
     /// Calls that make devices or look at what may be one.
     Devices,
     /// Calls about users and owners as well.
@@ -87,6 +89,7 @@ pub(crate) fn filter(security: Security, watch: Watch) -> Vec<Instruction> {
     };
     match watch {
         Watch::Nothing => {}
+        Watch::NewDevices => native.extend(watched::new_devices()),
         Watch::Devices => native.extend(watched::devices()),
         Watch::Identity => native.extend(watched::rules()),
     }
@@ -285,10 +288,11 @@ mod tests {
 
     #[test]
     fn a_filter_says_of_each_call_what_its_rule_says() {
-        for watch in [Watch::Nothing, Watch::Devices, Watch::Identity] {
+        for watch in [Watch::Nothing, Watch::NewDevices, Watch::Devices, Watch::Identity] {
             let mut native = refused::native();
             match watch {
                 Watch::Nothing => {}
+                Watch::NewDevices => native.extend(watched::new_devices()),
                 Watch::Devices => native.extend(watched::devices()),
                 Watch::Identity => native.extend(watched::rules()),
             }
@@ -305,6 +309,18 @@ mod tests {
             }
             assert_eq!(answer(&filter, 1, 0, 0), refuse(libc::ENOSYS).value);
         }
+    }
+
+    #[test]
+    fn only_what_makes_a_device_is_asked_about_where_there_is_none() {
+        let filter = filter(Security::Sandbox, Watch::NewDevices);
+        let asked = |number: libc::c_long, argument: u32| {
+            answer(&filter, ARCH, call(number), argument.into()) == NOTIFY
+        };
+        assert!(asked(libc::SYS_mknodat, libc::S_IFBLK | 0o600));
+        assert!(asked(libc::SYS_mknodat, libc::S_IFCHR | 0o600));
+        assert!(!asked(libc::SYS_mknodat, libc::S_IFIFO | 0o600));
+        assert!(!asked(libc::SYS_statx, 0) && !asked(libc::SYS_newfstatat, 0));
     }
 
     #[test]

@@ -55,25 +55,32 @@ const KEEPS: &[u32] =
 /// A bit that the kinds of both devices have, and links, which mknod(2) refuses.
 const DEVICE: u32 = libc::S_IFCHR;
 
+/// What makes a device, which no user namespace may.
+pub(super) fn new_devices() -> Vec<Rule> {
+    vec![
+        (libc::SYS_chroot, Verdict::Notify),
+        (libc::SYS_mknodat, Verdict::NotifyBits(2, DEVICE)),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_mknod, Verdict::NotifyBits(1, DEVICE)),
+    ]
+}
+
 /// What has to do with devices, which no user namespace may make. Open files are never asked about.
 pub(super) fn devices() -> Vec<Rule> {
     let empty = libc::AT_EMPTY_PATH.cast_unsigned();
     let lists = [libc::SYS_flistxattr, libc::SYS_listxattr, libc::SYS_llistxattr];
     let mut rules: Vec<Rule> = lists.map(|number| (number, Verdict::Notify)).to_vec();
-    rules.push((libc::SYS_mknodat, Verdict::NotifyBits(2, DEVICE)));
+    rules.extend(new_devices());
     rules.push((libc::SYS_newfstatat, Verdict::NotifyUnlessBits(3, empty)));
     rules.push((libc::SYS_statx, Verdict::NotifyUnlessBits(2, empty)));
     #[cfg(target_arch = "x86_64")]
-    rules.extend([
-        (libc::SYS_mknod, Verdict::NotifyBits(1, DEVICE)),
-        (libc::SYS_stat, Verdict::Notify),
-        (libc::SYS_lstat, Verdict::Notify),
-    ]);
+    rules.extend([(libc::SYS_stat, Verdict::Notify), (libc::SYS_lstat, Verdict::Notify)]);
     rules
 }
 
 const ALWAYS: &[libc::c_long] = &[
     libc::SYS_capset,
+    libc::SYS_chroot,
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_faccessat,

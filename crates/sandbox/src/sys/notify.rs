@@ -103,11 +103,11 @@ pub(crate) fn is_valid(listener: BorrowedFd<'_>, mut id: u64) -> bool {
     control(listener, ID_VALID, &mut id).is_ok()
 }
 
-/// Wakes each side on the processor of the other, which halves the time of an answer. Linux 6.6.
-pub(crate) fn wake_in_step(listener: BorrowedFd<'_>) {
+/// Whether each side is woken on the processor of the other. Linux 6.6.
+pub(crate) fn wake_in_step(listener: BorrowedFd<'_>, does: bool) {
     let number = listener.as_raw_fd();
     // SAFETY: this request takes a number, not a pointer. Older kernels refuse it, which is harmless.
-    unsafe { libc::ioctl(number, SET_FLAGS as _, 1_u64) };
+    unsafe { libc::ioctl(number, SET_FLAGS as _, u64::from(does)) };
 }
 
 fn control<T>(listener: BorrowedFd<'_>, request: u32, with: &mut T) -> Result<libc::c_long, Errno> {
