@@ -39,7 +39,10 @@ impl Drop for Registry {
 
 /// Debian's docker.io, until this is dropped.
 pub(super) struct Engine {
-    folder: PathBuf,
+    /// Where the folders of this one and of those before it are.
+    parent: PathBuf,
+    /// How many there were before it.
+    before: usize,
     /// Its `DOCKER_HOST`.
     pub(super) host: String,
 }
@@ -48,11 +51,27 @@ pub(super) struct Engine {
 pub(super) const CLIENT: &str = "/usr/bin/docker";
 
 impl Engine {
-    pub(super) fn start(folder: &Path) -> Result<Engine, String> {
-        let folder = folder.join("docker");
-        let told = script("dockerd.sh", &["start", &folder.to_string_lossy()])?;
-        let host = value(&told, "DOCKER_HOST=").ok_or("dockerd.sh names no socket")?;
-        Ok(Engine { folder, host })
+    pub(super) fn start(parent: &Path) -> Result<Engine, String> {
+        let mut engine = Engine { parent: parent.to_owned(), before: 0, host: String::new() };
+        engine.started()?;
+        Ok(engine)
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.parent.join(format!("docker-{}", self.before))
+    }
+
+    fn started(&mut self) -> Result<(), String> {
+        let told = script("dockerd.sh", &["start", &self.folder().to_string_lossy()])?;
+        self.host = value(&told, "DOCKER_HOST=").ok_or("dockerd.sh names no socket")?;
+        Ok(())
+    }
+
+    /// Another one in place of this one, which is stopped and whose files stay until the end.
+    pub(super) fn renew(&mut self) -> Result<(), String> {
+        script("dockerd.sh", &["stop", &self.folder().to_string_lossy()])?;
+        self.before += 1;
+        self.started()
     }
 
     /// Forgets all images and steps.
@@ -65,9 +84,12 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let stopped = script("dockerd.sh", &["stop", &self.folder.to_string_lossy()]);
-        let removed = fs::remove_dir_all(&self.folder).map_err(|error| error.to_string());
-        report(stopped.map(drop).and(removed));
+        let stopped = script("dockerd.sh", &["stop", &self.folder().to_string_lossy()]);
+        report(stopped.map(drop));
+        for before in 0..=self.before {
+            let folder = self.parent.join(format!("docker-{before}"));
+            report(fs::remove_dir_all(folder).map_err(|error| error.to_string()));
+        }
     }
 }
 

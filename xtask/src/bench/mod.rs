@@ -21,7 +21,7 @@ use crate::{
 };
 use fs_err as fs;
 use measure::{Cost, Meter};
-use std::{path::PathBuf, sync::atomic::AtomicUsize};
+use std::{cell::RefCell, path::PathBuf, sync::atomic::AtomicUsize};
 
 /// What the command line says.
 struct Options {
@@ -111,7 +111,7 @@ fn bench(strake: PathBuf, folder: PathBuf, runs: usize) -> Result<round::Bench, 
         runs,
         threads: std::thread::available_parallelism().map_or(1, usize::from).to_string(),
         registry: lab::Registry::start(&folder)?,
-        engine: lab::Engine::start(&folder)?,
+        engine: RefCell::new(lab::Engine::start(&folder)?),
         meter: Meter { report: folder.join("time"), log: folder.join("log") },
         discarded: AtomicUsize::new(0),
         folder,

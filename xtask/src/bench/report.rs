@@ -119,7 +119,8 @@ fn versions(bench: &Bench) -> Vec<String> {
         line.map_or("unknown", str::trim).to_owned()
     };
     let strake = bench.strake.to_string_lossy();
-    let engine = ["-H", &bench.engine.host, "version", "--format"];
+    let host = &bench.engine.borrow().host;
+    let engine = ["-H", host, "version", "--format"];
     let engine = |what: &str| of(CLIENT, &[&engine[..], &[what]].concat());
     vec![
         of(&strake, &["--version"]),

@@ -10,6 +10,7 @@ use super::{
 use crate::shell::{output, say};
 use fs_err as fs;
 use std::{
+    cell::RefCell,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -21,9 +22,9 @@ pub(super) struct Bench {
     pub(super) runs: usize,
     pub(super) threads: String,
     pub(super) registry: Registry,
-    pub(super) engine: Engine,
+    pub(super) engine: RefCell<Engine>,
     pub(super) meter: Meter,
-    /// Trees that are removed in the end.
+    /// Trees that are removed when the workload is measured.
     pub(super) discarded: AtomicUsize,
 }
 
@@ -32,8 +33,8 @@ impl Bench {
         self.folder.join(name).to_string_lossy().into_owned()
     }
 
-    /// Puts a tree out of the way, where it stays until all is measured: where ext4 has no journal, new
-    /// files are made the slower the more were removed in the last minute.
+    /// Puts a tree out of the way, where it stays until the workload is measured: where ext4 has no journal,
+    /// new files are made the slower the more were removed in the last minute.
     fn discard(&self, path: &Path) -> Result<(), String> {
         if !path.exists() {
             return Ok(());
@@ -60,7 +61,10 @@ impl Bench {
             done?;
             cells.extend(round.cells());
         }
-        Ok(cells)
+        match fs::remove_dir_all(self.folder.join("old")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
+            _ => Ok(cells),
+        }
     }
 }
 
@@ -90,10 +94,10 @@ impl Round<'_> {
             // Slow, and hardly different from one run to the next.
             let again = number == 0 || !slow;
             if self.workload.has(Peer::Buildah) && again {
-                self.buildah()?;
+                self.insist(Round::buildah)?;
             }
             if self.workload.has(Peer::Docker) {
-                self.docker()?;
+                self.insist(Round::docker)?;
             }
             if self.workload.has(Peer::Compressors) {
                 self.compressors()?;
@@ -108,6 +112,14 @@ impl Round<'_> {
             let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
         }
         self.bench.registry.clear()
+    }
+
+    /// Peers fail at times; once is told and forgiven.
+    fn insist(&mut self, peer: fn(&mut Self) -> Result<(), String>) -> Result<(), String> {
+        peer(self).or_else(|error| {
+            say(&format!("{error}\nonce more:"));
+            peer(self)
+        })
     }
 
     pub(super) fn add(&mut self, tool: &'static str, task: &'static str, cost: Cost) {
@@ -201,7 +213,7 @@ impl Round<'_> {
         let (root, run) = (self.bench.path("root"), self.bench.path("run"));
         let out = self.bench.path("buildah.tar");
         let base = ["buildah", "--root", &root, "--runroot", &run];
-        let _ = output("buildah", &[&base[1..], &["rmi", "-a", "-f"]].concat());
+        let _nothing_yet = self.clear_buildah(&base[1..]);
         let is_base = self.workload.kind == Kind::Base;
         let context = if is_base { self.context() + "/above" } else { self.context() };
         let dest = format!("oci-archive:{out}");
@@ -228,21 +240,40 @@ impl Round<'_> {
         if let Some(cost) = changed {
             self.add("buildah", CHANGED[1], cost);
         }
-        let removed = output("buildah", &[&base[1..], &["rmi", "-a", "-f"]].concat());
+        self.clear_buildah(&base[1..])
+    }
+
+    /// Forgets all images and steps. Those of `runs` stay for the time being, see [`Bench::discard`].
+    fn clear_buildah(&self, base: &[&str]) -> Result<(), String> {
+        let (root, run) = (self.bench.path("root"), self.bench.path("run"));
+        if self.workload.kind == Kind::Runs {
+            let _ = output("umount", &[&format!("{root}/overlay")]);
+            self.bench.discard(Path::new(&root))?;
+            return self.bench.discard(Path::new(&run));
+        }
+        let removed = output("buildah", &[base, &["rmi", "-a", "-f"]].concat());
         let _ = fs::remove_dir_all(&root).and(fs::remove_dir_all(&run));
         removed.map(drop)
     }
 
     fn docker(&mut self) -> Result<(), String> {
-        let engine = &self.bench.engine;
-        engine.clear()?;
+        let mut engine = self.bench.engine.borrow_mut();
+        let keeps = self.workload.kind == Kind::Runs;
+        if keeps {
+            engine.renew()?;
+        } else {
+            engine.clear()?;
+        }
         let is_base = self.workload.kind == Kind::Base;
         let context = if is_base { self.context() + "/above" } else { self.context() };
         let words =
             [CLIENT, "-H", &engine.host, "build", "--network", "host", "-t", "bench", &context];
         let build = || self.bench.meter.run(&words, &[("DOCKER_BUILDKIT", "1")]);
         let (cold, unchanged) = (build()?, build()?);
-        engine.clear()?;
+        if !keeps {
+            engine.clear()?;
+        }
+        drop(engine);
         self.add("docker.io", "cold", cold.of_client());
         self.add("docker.io", "unchanged", unchanged.of_client());
         Ok(())

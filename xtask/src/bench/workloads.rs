@@ -48,7 +48,16 @@ pub(super) enum Peer {
     Curl,
 }
 
+/// `runs` comes first: it makes many small files, which takes longer where many were removed lately.
 pub(super) const ALL: &[Workload] = &[
+    Workload {
+        name: "runs",
+        about: "RUNs that write a line each",
+        unit: "RUNs",
+        largest: 50,
+        kind: Kind::Runs,
+        peers: &[Peer::Buildah, Peer::Docker],
+    },
     Workload {
         name: "files",
         about: "FROM scratch and COPY . /app of small files into an OCI archive",
@@ -80,14 +89,6 @@ pub(super) const ALL: &[Workload] = &[
         largest: 160,
         kind: Kind::App,
         peers: &[Peer::Docker],
-    },
-    Workload {
-        name: "runs",
-        about: "RUNs that write a line each",
-        unit: "RUNs",
-        largest: 50,
-        kind: Kind::Runs,
-        peers: &[Peer::Buildah, Peer::Docker],
     },
     Workload {
         name: "stages",
