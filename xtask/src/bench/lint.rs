@@ -28,6 +28,13 @@ struct Way {
     seconds: Vec<f64>,
 }
 
+/// The one that is given, or that of PATH.
+pub(super) fn hadolint(given: Option<&Path>) -> Result<PathBuf, String> {
+    let found = given.map(Path::to_owned).or_else(|| which("hadolint"));
+    let found = found.filter(|it| it.is_file()).ok_or(HINT)?;
+    fs::canonicalize(found).map_err(|it| it.to_string())
+}
+
 /// Measures, and writes `lint.md` into a folder of the checkout.
 pub(super) fn run(
     strake: &Path,
@@ -36,9 +43,7 @@ pub(super) fn run(
     runs: usize,
     results: &str,
 ) -> Result<(), String> {
-    let hadolint = hadolint.map(Path::to_owned).or_else(|| which("hadolint"));
-    let hadolint = hadolint.filter(|it| it.is_file()).ok_or(HINT)?;
-    let hadolint = fs::canonicalize(hadolint).map_err(|it| it.to_string())?;
+    let hadolint = self::hadolint(hadolint)?;
     let folder = scratch.join("lint");
     let names = dockerfiles::write(&folder, FILES)?;
     unreadable(&hadolint, &folder, &names)?;

@@ -21,7 +21,11 @@ use crate::{
 };
 use fs_err as fs;
 use measure::{Cost, Meter};
-use std::{cell::RefCell, path::PathBuf, sync::atomic::AtomicUsize};
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicUsize,
+};
 
 /// What the command line says.
 struct Options {
@@ -73,10 +77,16 @@ pub(super) fn run(words: &[&str]) -> Result<(), String> {
         Some(binary) => fs::canonicalize(binary).map_err(|error| error.to_string())?,
         None => strake()?,
     };
-    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|it| it == name);
     fs::create_dir_all(&options.scratch).map_err(|error| error.to_string())?;
     let scratch = fs::canonicalize(&options.scratch).map_err(|error| error.to_string())?;
-    let bench = bench(binary, scratch.clone(), options.runs)?;
+    let measured = measure(&options, binary, &scratch);
+    // However it ended: the next time must not begin beside what is left of this one.
+    fs::remove_dir_all(scratch).map_err(|error| error.to_string()).and(measured)
+}
+
+fn measure(options: &Options, binary: PathBuf, scratch: &Path) -> Result<(), String> {
+    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|it| it == name);
+    let bench = bench(binary, scratch.to_owned(), options.runs)?;
     let mut cells = Vec::new();
     for workload in workloads::ALL.iter().filter(|it| wanted(it.name)) {
         say(&format!("== {}: {}", workload.name, workload.about));
@@ -85,12 +95,15 @@ pub(super) fn run(words: &[&str]) -> Result<(), String> {
     let digests =
         if wanted("digests") { digests::lines(&bench, options.divide)? } else { Vec::new() };
     report::write(&bench, &cells, &digests, &options.results)?;
-    let Options { hadolint, results, runs, .. } = &options;
-    if wanted("lint") {
-        lint::run(&bench.strake, hadolint.as_deref(), &scratch, *runs, results)?;
+    let Options { hadolint, results, runs, only, .. } = options;
+    match lint::hadolint(hadolint.as_deref()) {
+        Err(why) if only.is_empty() => say(&format!("lint is not measured: {why}")),
+        _ if wanted("lint") => {
+            lint::run(&bench.strake, hadolint.as_deref(), scratch, *runs, results)?;
+        }
+        _ => {}
     }
-    drop(bench);
-    fs::remove_dir_all(scratch).map_err(|error| error.to_string())
+    Ok(())
 }
 
 /// Needs nothing but the two linters.

@@ -247,7 +247,6 @@ impl Round<'_> {
     fn clear_buildah(&self, base: &[&str]) -> Result<(), String> {
         let (root, run) = (self.bench.path("root"), self.bench.path("run"));
         if self.workload.kind == Kind::Runs {
-            let _ = output("umount", &[&format!("{root}/overlay")]);
             self.bench.discard(Path::new(&root))?;
             return self.bench.discard(Path::new(&run));
         }

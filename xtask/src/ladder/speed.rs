@@ -1,7 +1,9 @@
 //! What a sandbox costs: `cargo xtask ladder --speed --strake FILE`, with a release build.
 //!
 //! The same programs over the same tree, by chroot on the host, in each backend, and under Debian's
-//! proot. The best of three runs counts; times are taken inside, so that they are the programs' own.
+//! proot. They take turns, three times; in each turn each program runs three times, and the best counts.
+//! Times are taken inside, so that they are the programs' own. All is on one ext4 with a journal, made for it:
+//! without one, new files take the longer the more were removed lately.
 
 use super::{
     GRANTED, Place, USER, ending,
@@ -27,8 +29,8 @@ WORKDIR /srv/app
 COPY package.json .
 RUN npm install --no-audit --no-fund > /dev/null && npm ci --no-audit --no-fund > /dev/null && rm -rf node_modules
 WORKDIR /srv/c
-COPY Makefile measure.sh ..
-RUN mv ../Makefile . && for i in $(seq 200); do printf '#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\nint f%d(int x) { return x * %d + (int)strlen("a"); }\n' $i $i > f$i.c; done
+COPY Makefile .
+RUN for i in $(seq 200); do printf '#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\nint f%d(int x) { return x * %d + (int)strlen("a"); }\n' $i $i > f$i.c; done
 "#;
 
 const PACKAGE: &str = r#"{"name": "speed", "version": "1.0.0", "dependencies": {"express": "4.19.2",
@@ -41,15 +43,67 @@ const MEASURE: &str = r#"
 now() { date +%s%N; }
 for i in 1 2 3; do
   cd /srv/app; rm -rf node_modules
-  t=$(now); npm ci --offline --no-audit --no-fund > /dev/null || exit 1; echo "TIME npm-ci $((($(now) - t) / 1000000))"
+  t=$(now); npm ci --offline --no-audit --no-fund > /dev/null && echo "TIME npm-ci $((($(now) - t) / 1000000))"
   cd /srv/c; rm -f *.o
-  t=$(now); make -s -j2 all || exit 1; echo "TIME make-j2 $((($(now) - t) / 1000000))"
+  t=$(now); make -s -j2 all && echo "TIME make-j2 $((($(now) - t) / 1000000))"
   t=$(now); find /usr -type f -newer /etc/passwd > /dev/null; echo "TIME find $((($(now) - t) / 1000000))"
 done
 "#;
 
 /// Milliseconds of each program.
 type Times = BTreeMap<String, u64>;
+
+const PROGRAMS: [&str; 3] = ["find", "make-j2", "npm-ci"];
+const TURNS: usize = 3;
+
+/// The best of what was measured so far.
+struct Row {
+    name: String,
+    times: Times,
+    /// Milliseconds of a RUN that does nothing.
+    each: Option<u64>,
+}
+
+impl Row {
+    fn new(name: &str) -> Row {
+        Row { name: name.to_owned(), times: Times::new(), each: None }
+    }
+
+    fn add(&mut self, times: Times, each: Option<u64>) {
+        for (name, taken) in times {
+            let best = self.times.entry(name).or_insert(taken);
+            *best = taken.min(*best);
+        }
+        self.each = self.each.into_iter().chain(each).min();
+    }
+}
+
+/// An ext4 of its own in a file, until it is dropped.
+struct Disk {
+    folder: PathBuf,
+}
+
+impl Disk {
+    fn mount(parent: &Path) -> Result<Disk, String> {
+        let (file, folder) = (text(&parent.join("disk.img")), parent.join("disk"));
+        fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        output("truncate", &["-s", "12G", &file])?;
+        output("mkfs.ext4", &["-q", "-F", &file])?;
+        output("mount", &["-o", "loop", &file, &text(&folder)])?;
+        let disk = Disk { folder };
+        // Each user makes a store of its own.
+        output("chmod", &["1777", &text(&disk.folder)])?;
+        Ok(disk)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if let Err(error) = output("umount", &[&text(&self.folder)]) {
+            say(&format!("cleaning up: {error}"));
+        }
+    }
+}
 
 pub(super) fn run(strake: &Path, kept: Option<&Path>) -> Result<(), String> {
     install(super::PROGRAMS)?;
@@ -58,9 +112,9 @@ pub(super) fn run(strake: &Path, kept: Option<&Path>) -> Result<(), String> {
     lab::clean()?;
     let lab = Lab::start(Some(strake), false)?;
     let layout = prepare(&lab, kept.unwrap_or(&lab.out))?;
-    let tree = lab.work.join("tree");
+    let disk = Disk::mount(&lab.work)?;
+    let tree = disk.folder.join("tree");
     export(&lab, &layout, &tree)?;
-    let mut rows = vec![("host, chroot".to_owned(), on_host(&tree)?, None)];
     let backends = [
         ("namespaces, root", Place::Root, "namespaces"),
         ("namespaces, subuid", Place::User(GRANTED), "namespaces"),
@@ -68,23 +122,30 @@ pub(super) fn run(strake: &Path, kept: Option<&Path>) -> Result<(), String> {
         ("chroot, root", Place::Root, "chroot"),
         ("emulated", Place::User(USER), "emulated"),
     ];
-    for (name, place, backend) in backends {
-        let (times, each) =
-            in_strake(&lab, &layout, place, backend).map_err(|error| format!("{name}: {error}"))?;
-        rows.push((name.to_owned(), times, Some(each)));
-        say(&table(&rows));
-        ending::check()?;
-    }
+    let mut rows = vec![Row::new("host, chroot")];
+    rows.extend(backends.iter().map(|it| Row::new(it.0)));
+    rows.push(Row::new("proot -0"));
     // Debian's proot does not start every program.
-    let mut told = match under_proot(&tree) {
-        Ok(times) => {
-            rows.push(("proot -0".to_owned(), times, None));
-            String::new()
+    let mut told = String::new();
+    for _ in 0..TURNS {
+        rows[0].add(all(&on_host(&tree)?)?, None);
+        for (row, (name, place, backend)) in rows[1..].iter_mut().zip(backends) {
+            let at = (place, backend);
+            let store = disk.folder.join(format!("store-{}", name.replace([' ', ','], "")));
+            let (times, each) =
+                in_strake(&lab, &layout, &store, at).map_err(|error| format!("{name}: {error}"))?;
+            row.add(times, Some(each));
+            ending::check()?;
         }
-        Err(error) => format!("\n\nproot -0 fails:\n\n```text\n{}\n```", error.trim_end()),
-    };
+        let said = under_proot(&tree)?;
+        let last = rows.last_mut().ok_or("proot has a row")?;
+        last.add(times(&said), None);
+        if let Some(line) = said.lines().find(|it| it.contains("rror")) {
+            told = format!("\n\nOf what proot said: `{}`", line.trim());
+        }
+        say(&table(&rows));
+    }
     told.insert_str(0, &table(&rows));
-    say(&told);
     page::write_speed(&told)
 }
 
@@ -97,12 +158,8 @@ fn prepare(lab: &Lab, kept: &Path) -> Result<PathBuf, String> {
     let context = lab.work.join("speed");
     let made = fs::create_dir_all(&context).and_then(|()| fs::create_dir_all(kept));
     made.map_err(|error| error.to_string())?;
-    for (name, content) in [
-        ("Dockerfile", BASE),
-        ("package.json", PACKAGE),
-        ("Makefile", MAKEFILE),
-        ("measure.sh", MEASURE),
-    ] {
+    for (name, content) in [("Dockerfile", BASE), ("package.json", PACKAGE), ("Makefile", MAKEFILE)]
+    {
         fs::write(context.join(name), content).map_err(|error| error.to_string())?;
     }
     let mut build = Command::new(&lab.strake);
@@ -129,43 +186,50 @@ fn base(layout: &Path) -> String {
     format!("speed=oci-layout://{}:latest", layout.display())
 }
 
-fn times(told: &str) -> Result<Times, String> {
-    let mut times = Times::new();
+/// The best time of each program that succeeded.
+fn times(told: &str) -> Times {
+    let mut row = Row::new("");
     for line in told.lines() {
         let Some(rest) = line.split("TIME ").nth(1) else { continue };
         let mut words = rest.split_whitespace();
         if let (Some(name), Some(Ok(taken))) = (words.next(), words.next().map(str::parse)) {
-            let best = times.entry(name.to_owned()).or_insert(taken);
-            *best = taken.min(*best);
+            row.add(Times::from([(name.to_owned(), taken)]), None);
         }
     }
-    if times.len() == 3 { Ok(times) } else { Err(format!("not measured:\n{told}")) }
+    row.times
 }
 
-fn on_host(tree: &Path) -> Result<Times, String> {
+/// As [`times`], of programs that must all succeed.
+fn all(told: &str) -> Result<Times, String> {
+    let times = times(told);
+    if times.len() == PROGRAMS.len() { Ok(times) } else { Err(format!("not measured:\n{told}")) }
+}
+
+fn on_host(tree: &Path) -> Result<String, String> {
     let script = format!(
-        "mount -t proc proc {0}/proc && mount --rbind /dev {0}/dev && chroot {0} sh /srv/measure.sh",
+        "mount -t proc proc {0}/proc && mount --rbind /dev {0}/dev && exec chroot {0} sh -c \"$0\"",
         tree.display()
     );
-    let words = ["--mount", "--pid", "--fork", "sh", "-c", &script];
-    times(&output("unshare", &words)?)
+    output("unshare", &["--mount", "--pid", "--fork", "sh", "-c", &script, MEASURE])
 }
 
-fn under_proot(tree: &Path) -> Result<Times, String> {
-    let words = ["-0", "-r", &text(tree), "-b", "/proc", "-b", "/dev", "-w", "/"];
-    times(&output("proot", &[&words[..], &["sh", "/srv/measure.sh"]].concat())?)
+fn under_proot(tree: &Path) -> Result<String, String> {
+    let words = ["-0", "-r", &text(tree), "-b", "/proc", "-b", "/dev", "-w", "/", "sh", "-c"];
+    // Whatever fails, what follows is measured.
+    let script = format!("exec 2>&1\n{MEASURE}\ntrue");
+    output("proot", &[&words[..], &[&script]].concat())
 }
 
 /// Times of the programs, and of a RUN that does nothing.
 fn in_strake(
     lab: &Lab,
     layout: &Path,
-    place: Place,
-    backend: &str,
+    store: &Path,
+    at: (Place, &str),
 ) -> Result<(Times, u64), String> {
-    let build = |runs: &str| build(lab, layout, (place, backend), runs);
-    let told = build("RUN sh /srv/measure.sh\n")?.0;
-    let times = times(&told)?;
+    let build = |runs: &str| build(lab, layout, store, at, runs);
+    let told = build(&format!("RUN <<'END'\n{MEASURE}\nEND\n"))?.0;
+    let times = all(&told)?;
     let none = |count: u32| -> Result<u128, String> {
         let runs: String = (0..count).map(|it| format!("RUN true {it}\n")).collect();
         Ok(build(&runs)?.1)
@@ -179,6 +243,7 @@ fn in_strake(
 fn build(
     lab: &Lab,
     layout: &Path,
+    store: &Path,
     (place, backend): (Place, &str),
     runs: &str,
 ) -> Result<(String, u128), String> {
@@ -189,7 +254,7 @@ fn build(
     let mut build = lab.strake(place);
     build.args(["build", "--no-cache", "--progress", "plain", "--sandbox", backend]);
     build.args(["--build-context", &base(layout), "-o", "type=cacheonly"]).arg(&context);
-    build.arg("--store").arg(lab.store(place));
+    build.arg("--store").arg(store);
     let began = Instant::now();
     let told = build.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     let taken = began.elapsed().as_millis();
@@ -197,23 +262,20 @@ fn build(
     if told.status.success() { Ok((said, taken)) } else { Err(said) }
 }
 
-fn table(rows: &[(String, Times, Option<u64>)]) -> String {
-    let host = &rows[0].1;
-    let names: Vec<&String> = host.keys().collect();
+fn table(rows: &[Row]) -> String {
+    let host = &rows[0].times;
     let mut lines = vec![
-        format!(
-            "| | {} | a RUN of `true` |",
-            names.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(" | ")
-        ),
-        "|---|".to_owned() + &"---|".repeat(names.len() + 1),
+        format!("| | {} | a RUN of `true` |", PROGRAMS.join(" | ")),
+        "|---|".to_owned() + &"---|".repeat(PROGRAMS.len() + 1),
     ];
-    for (name, times, each) in rows {
+    for Row { name, times, each } in rows {
         let mut cells = Vec::new();
-        for program in &names {
-            let (taken, native) = (times[*program], host[*program].max(1));
-            let per_mille = taken * 1000 / native;
-            let factor = format!("{}.{:02}", per_mille / 1000, per_mille % 1000 / 10);
-            cells.push(format!("{taken} ms, x {factor}"));
+        for program in PROGRAMS {
+            let cell = times.get(program).zip(host.get(program)).map(|(taken, native)| {
+                let per_mille = taken * 1000 / native.max(&1);
+                format!("{taken} ms, x {}.{:02}", per_mille / 1000, per_mille % 1000 / 10)
+            });
+            cells.push(cell.unwrap_or_else(|| "fails".to_owned()));
         }
         cells.push(each.map_or_else(String::new, |it| format!("{it} ms")));
         lines.push(format!("| {name} | {} |", cells.join(" | ")));
