@@ -82,6 +82,10 @@ impl Lab {
             output(&script, &["start", &text(&lab.work.join("docker"))])?;
         }
         let _there_already = Command::new("useradd").args(["-M", GRANTED]).output();
+        let granted = fs::read_to_string("/etc/subuid").map_err(|error| error.to_string())?;
+        if !granted.lines().any(|it| it.split(':').next() == Some(GRANTED)) {
+            return Err(format!("{GRANTED} has no ids in /etc/subuid: remove that user"));
+        }
         lab.pod_image()?;
         Ok(lab)
     }

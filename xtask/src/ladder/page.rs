@@ -91,6 +91,6 @@ pub(super) fn write_speed(table: &str) -> Result<(), String> {
 
 const SPEED_HEAD: &str = "\
 Written by `cargo xtask ladder --speed`: a release build on a machine that did nothing else. The same programs
-over the same tree, in turns, best of nine; `npm-ci` is offline and makes some 270 packages, `make-j2` compiles
+over the same tree, in turns, best of six; `npm-ci` is offline and makes some 270 packages, `make-j2` compiles
 200 small C files, `find` looks at all of /usr. The last column is what each RUN costs that does nothing.
 ";
