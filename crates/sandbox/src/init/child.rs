@@ -5,7 +5,7 @@ use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{Gid, Mode, OFlags, Uid, open};
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, mknodat, open};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, chdir, chroot, setrlimit, setsid, umask};
 use rustix::thread::{
@@ -17,7 +17,6 @@ use rustix::thread::{
 use crate::identity::{CARRIER, CredentialsId};
 use crate::seccomp::Watch;
 use crate::spec::{Identity, RunSpec, Security};
-use crate::sys::memory;
 use crate::sys::process::{
     close_from, execve, exit_now, no_new_privileges, reset_signals, set_limit,
 };
@@ -150,8 +149,9 @@ fn prepare(
             .map_err(Message::Failed)?;
         if watched {
             Message::Listener(listener).write(tell);
-            // Waits until it is taken over: executing the program closes it here.
-            let _there = memory::stat(c"/", 0);
+            // Waits until it is taken over, for executing the program closes it here: this call, which
+            // fails, is watched whatever else is.
+            let _fails = mknodat(CWD, c"", FileType::CharacterDevice, Mode::empty(), 0);
         }
     }
     keep(kept, insecure).step(|| "capabilities".to_owned()).map_err(Message::Failed)

@@ -323,6 +323,18 @@ mod tests {
         assert!(!asked(libc::SYS_statx, 0) && !asked(libc::SYS_newfstatat, 0));
     }
 
+    /// The child of PID 1 relies upon it: it waits for an answer to this call before it goes on.
+    #[test]
+    fn a_device_to_be_made_is_asked_about_in_every_watch() {
+        for watch in [Watch::NewDevices, Watch::Devices, Watch::Identity] {
+            for security in [Security::Sandbox, Security::Insecure] {
+                let mode = libc::S_IFCHR.into();
+                let said = answer(&filter(security, watch), ARCH, call(libc::SYS_mknodat), mode);
+                assert_eq!(said, NOTIFY, "{watch:?} {security:?}");
+            }
+        }
+    }
+
     #[test]
     fn few_rules_are_tried_for_a_call() {
         for filter in [filter(Security::Sandbox, Watch::Identity), emulated(Network::Default)] {
