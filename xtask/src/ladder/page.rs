@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, fmt::Write as _, fs};
 const HEAD: &str = "\
 # The ladder
 
-Written by `cargo xtask ladder --page`; rows that are not built again stay as they were. Each workload is a folder of `testdata/ladder`, built in each
-environment; a pod is a real `docker run` of an image that strake made. *equal* means: the build passed,
+Written by `cargo xtask ladder --page`; rows that are not built again stay as they were. Each workload is a
+folder of `testdata/ladder`, built in each environment; a pod is a real `docker run` of an image that strake made. *equal* means: the build passed,
 the image has root's tree, owners and config (`strake diff`, but for what is named below), and nothing
 was written outside of the store: `docker diff` of the pod shows changes below /tmp alone, and on the host
 nothing below /boot, /etc, /home, /opt, /srv and /usr has a new ctime after root's build.

@@ -1,9 +1,9 @@
 //! What a sandbox costs: `cargo xtask ladder --speed --strake FILE`, with a release build.
 //!
 //! The same programs over the same tree, by chroot on the host, in each backend, and under Debian's
-//! proot. They take turns, twice, but for proot, which is slow; in each turn each program runs three times, and the best counts.
-//! Times are taken inside, so that they are the programs' own. All is on one ext4 with a journal, made for it:
-//! without one, new files take the longer the more were removed lately.
+//! proot. They take turns, twice, but for proot, which is slow; in each turn each program runs three
+//! times, and the best counts. Times are taken inside, so that they are the programs' own. All is on one
+//! ext4 with a journal, made for it: without one, new files take the longer the more were removed lately.
 
 use super::{
     GRANTED, Place, USER, ending,
