@@ -86,14 +86,12 @@ impl Walk<'_> {
 
     fn child(&mut self, name: Vec<u8>, whole: bool) -> Result<(), RootError> {
         let path = in_root(self.dir, &name);
-        // Of a whole tree most is as it was, which one call tells.
-        if let Some(stamps) = self.stamps {
-            let metadata = fs::symlink_metadata(&path).context("read", &path)?;
-            if stamps.is_untouched(&name, &metadata) {
-                return if metadata.is_dir() { self.untouched(name, whole) } else { Ok(()) };
-            }
+        let metadata = fs::symlink_metadata(&path).context("read", &path)?;
+        // Of a whole tree most is as it was, which this one call tells.
+        if self.stamps.is_some_and(|it| it.is_untouched(&name, &metadata)) {
+            return if metadata.is_dir() { self.untouched(name, whole) } else { Ok(()) };
         }
-        match look(&path, &name, &self.owners)? {
+        match look(&path, metadata, &name, &self.owners)? {
             Found::Whiteout => self.delete(name)?,
             // No layer has one: what it took the place of is there again, but for a copied tree, from
             // which that is gone.
@@ -212,7 +210,9 @@ impl Walk<'_> {
             let entry = match parent {
                 Parent::Seen(entry) => entry,
                 Parent::Untouched(name) => {
-                    match look(&in_root(self.dir, &name), &name, &self.owners)? {
+                    let path = in_root(self.dir, &name);
+                    let metadata = fs::symlink_metadata(&path).context("read", &path)?;
+                    match look(&path, metadata, &name, &self.owners)? {
                         Found::Object(seen) => seen.entry,
                         Found::Whiteout | Found::Socket => continue,
                     }

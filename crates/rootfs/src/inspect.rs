@@ -73,9 +73,13 @@ pub(crate) struct Seen {
     pub(crate) owned: bool,
 }
 
-/// Looks at the file at `path`, which is `name` in the root.
-pub(crate) fn look(path: &Path, name: &[u8], owners: &Owners) -> Result<Found, RootError> {
-    let metadata = fs::symlink_metadata(path).context("read", path)?;
+/// Looks at the file at `path`, whose metadata is known and which is `name` in the root.
+pub(crate) fn look(
+    path: &Path,
+    metadata: Metadata,
+    name: &[u8],
+    owners: &Owners,
+) -> Result<Found, RootError> {
     let kind = metadata.file_type();
     if kind.is_socket() {
         return Ok(Found::Socket);
