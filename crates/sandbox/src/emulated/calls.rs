@@ -39,7 +39,7 @@ pub(super) const CWD: u64 = libc::AT_FDCWD as u64;
 pub(super) struct Caller<'a> {
     pub(super) world: &'a Arc<World>,
     pub(super) pid: u32,
-    pub(super) state: State,
+    pub(super) state: Arc<State>,
     view: View,
 }
 
@@ -123,11 +123,11 @@ struct Keeper<'a>(&'a World);
 
 impl Holder for Keeper<'_> {
     fn credentials(&self, pid: u32) -> Credentials {
-        self.0.state(pid).credentials
+        self.0.state(pid).credentials.clone()
     }
 
     fn set_credentials(&mut self, pid: u32, credentials: Credentials) -> Result<(), Errno> {
-        self.0.set_state(pid, State { credentials, ..self.0.state(pid) })
+        self.0.change_state(pid, |state| state.credentials = credentials)
     }
 }
 

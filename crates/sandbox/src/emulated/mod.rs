@@ -41,6 +41,7 @@ use crate::spec::Network;
 use crate::sys::memory;
 use found::{Found, Key};
 use mounts::{Mount, Mounts};
+use paths::Known;
 use state::{State, States};
 
 pub(crate) use supervisor::{end_others, main};
@@ -53,6 +54,9 @@ struct World {
     listener: OwnedFd,
     mounts: Mounts,
     states: Mutex<States>,
+    known: Known,
+    /// Whether any process may have another root than the tree's.
+    has_roots: AtomicBool,
     /// Owners of what holds no attributes, for the length of the run.
     specials: Mutex<BTreeMap<Key, (u32, u32)>>,
     /// Sockets that nobody has connected yet, the oldest first.
@@ -96,12 +100,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl World {
-    fn state(&self, pid: u32) -> State {
-        lock(&self.states).of(pid)
+    fn state(&self, pid: u32) -> Arc<State> {
+        let number = state::number_of(pid);
+        lock(&self.states).get(number)
     }
 
-    fn set_state(&self, pid: u32, state: State) -> Result<(), Errno> {
-        lock(&self.states).set(pid, state)
+    fn change_state(&self, pid: u32, change: impl FnOnce(&mut State)) -> Result<(), Errno> {
+        lock(&self.states).change(pid, change)
     }
 
     fn directory(&self, number: usize) -> Arc<OwnedFd> {

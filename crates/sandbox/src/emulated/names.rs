@@ -220,6 +220,9 @@ pub(super) fn unlink(caller: &Caller<'_>, at: At, flags: u64) -> Answered {
     }
     let flags = if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
     unlinkat(place.folder()?, place.name.as_slice(), flags)?;
+    if directory {
+        caller.world.known.forget();
+    }
     DONE
 }
 
@@ -228,7 +231,7 @@ pub(super) fn rename(caller: &Caller<'_>, from: At, to: At, flags: u64) -> Answe
     if from.name.is_empty() || to.name.is_empty() {
         return Err(Errno::BUSY);
     }
-    from.removable(caller)?;
+    let moved = from.removable(caller)?;
     match to.removable(caller) {
         Err(Errno::NOENT) => drop(to.new_owner(caller)?),
         done => drop(done?),
@@ -240,8 +243,14 @@ pub(super) fn rename(caller: &Caller<'_>, from: At, to: At, flags: u64) -> Answe
     if flags.contains(RenameFlags::WHITEOUT) {
         return Err(Errno::INVAL);
     }
+    let moves_directory =
+        moved.st_mode & libc::S_IFMT == libc::S_IFDIR || flags.contains(RenameFlags::EXCHANGE);
     let (one, two) = (suffixed(&from), suffixed(&to));
     renameat_with(from.folder()?, one, to.folder()?, two, flags)?;
+    // Of what is no directory nothing is known, and it replaces none, unless they change places.
+    if moves_directory {
+        caller.world.known.forget();
+    }
     DONE
 }
 

@@ -5,9 +5,10 @@
 //! each is marked by a placeholder in the tree, and a path that meets one, or that may do so by way of
 //! a symlink, is walked name by name.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, readlinkat};
 use rustix::io::Errno;
@@ -117,15 +118,64 @@ pub(super) fn find(world: &World, view: &View, path: &[u8], follow: bool) -> Res
         }
         return walk(world, view, path, follow);
     }
-    match open_path(&view.root, path, follow, ResolveFlags::IN_ROOT) {
-        Ok(file) => mounts.seen(file, mounts.tree()),
-        Err(errno) => {
-            let limits = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-            match open_path(&view.root, path, follow, limits) {
-                Err(Errno::LOOP) => walk(world, view, path, follow),
-                _ => Err(errno),
+    let before = world.known.changes();
+    let without_links = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    match open_path(&view.root, path, follow, without_links) {
+        Ok(file) => {
+            let found = mounts.seen(file, mounts.tree())?;
+            if found.is(libc::S_IFDIR) && Arc::ptr_eq(&found.mount, mounts.tree()) {
+                world.known.add(&full, before);
             }
+            Ok(found)
         }
+        // A link may lead to a mount.
+        Err(Errno::LOOP) => match open_path(&view.root, path, follow, ResolveFlags::IN_ROOT) {
+            Ok(file) => mounts.seen(file, mounts.tree()),
+            Err(_) => walk(world, view, path, follow),
+        },
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Paths that are known to be directories of the tree, with no symlink on the way.
+///
+/// They stay so until a directory is renamed or removed, for which programs have to ask too.
+#[derive(Default)]
+pub(super) struct Known {
+    paths: RwLock<HashSet<Vec<u8>>>,
+    /// How often any was forgotten.
+    changes: AtomicU64,
+}
+
+/// How many paths are known at most.
+const KNOWN: usize = 1 << 16;
+
+impl Known {
+    fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn has(&self, path: &[u8]) -> bool {
+        self.paths.read().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    /// Adds a path, unless something has changed since `before`.
+    fn add(&self, path: &[u8], before: u64) {
+        // `..` goes to where a directory is, which no path tells.
+        if self.has(path) || path.split(|byte| *byte == b'/').any(|name| name == b"..") {
+            return;
+        }
+        let mut paths = self.paths.write().unwrap_or_else(PoisonError::into_inner);
+        if self.changes() == before && paths.len() < KNOWN {
+            paths.insert(path.to_vec());
+        }
+    }
+
+    /// To be called when a directory was renamed or removed, before that is answered.
+    pub(super) fn forget(&self) {
+        let mut paths = self.paths.write().unwrap_or_else(PoisonError::into_inner);
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        paths.clear();
     }
 }
 

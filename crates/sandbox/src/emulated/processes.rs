@@ -1,5 +1,7 @@
 //! Calls about processes: where they are, who they may reach, what they are told of the machine.
 
+use std::sync::atomic::Ordering;
+
 use rustix::io::Errno;
 
 use super::calls::{Answered, Caller, DONE, Reply};
@@ -7,7 +9,6 @@ use super::found::Found;
 use super::mounts::Source;
 use super::paths::path_of;
 use super::procfs::{all_inside, group_of, is_inside};
-use super::state::State;
 use crate::identity::{CARRIER, Call};
 use crate::sys::memory;
 use crate::sys::process::send_signal;
@@ -24,7 +25,7 @@ pub(super) fn chdir(caller: &Caller<'_>, found: Result<Found, Errno>) -> Answere
         None => rustix::fs::openat(rustix::fs::CWD, &found.path, flags, rustix::fs::Mode::empty())?,
     };
     let cwd = caller.world.number_of(file)?;
-    caller.world.set_state(caller.pid, State { cwd, ..caller.state.clone() })?;
+    caller.world.change_state(caller.pid, |state| state.cwd = cwd)?;
     DONE
 }
 
@@ -40,7 +41,8 @@ pub(super) fn chroot(caller: &Caller<'_>, path: u64) -> Answered {
         return Err(Errno::ACCESS);
     }
     let root = caller.world.number_of(found.file.ok_or(Errno::BADF)?)?;
-    caller.world.set_state(caller.pid, State { root, ..caller.state.clone() })?;
+    caller.world.has_roots.store(true, Ordering::SeqCst);
+    caller.world.change_state(caller.pid, |state| state.root = root)?;
     DONE
 }
 
@@ -70,8 +72,10 @@ pub(super) fn answer(caller: &Caller<'_>, call: &Call) -> Option<Answered> {
         libc::SYS_umask => {
             let umask = (one & 0o777) as u32;
             let old = caller.state.umask;
-            let state = State { umask, ..caller.state.clone() };
-            caller.world.set_state(caller.pid, state).map(|()| Reply::Value(i64::from(old)))
+            caller
+                .world
+                .change_state(caller.pid, |state| state.umask = umask)
+                .map(|()| Reply::Value(i64::from(old)))
         }
         libc::SYS_uname => uname(caller, one),
         libc::SYS_kill => kill(caller, number(one), number(two)),

@@ -287,8 +287,8 @@ fn maps(text: &[u8], root: &[u8]) -> Vec<u8> {
 
 /// Shows the ids that a process has here.
 fn status(world: &World, text: &[u8], pid: u32) -> Vec<u8> {
-    let credentials = world.state(pid).credentials;
-    let umask = world.state(pid).umask;
+    let state = world.state(pid);
+    let (credentials, umask) = (&state.credentials, state.umask);
     let mut shown = String::new();
     for line in String::from_utf8_lossy(text).lines() {
         let ids = |name: &str, ids: crate::identity::credentials::Ids| {

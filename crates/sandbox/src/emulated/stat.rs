@@ -1,10 +1,15 @@
 //! Calls that look at files.
 
+use std::sync::atomic::Ordering;
+
 use rustix::fs::{CWD as HERE, readlinkat};
 use rustix::io::Errno;
 
+use super::World;
 use super::calls::{Answered, Caller, DONE, Reply, has};
 use super::found::Found;
+use crate::identity::Call;
+use crate::identity::place::read_path;
 use crate::sys::memory;
 
 /// Descriptor, path and flags of a call.
@@ -66,6 +71,19 @@ pub(super) fn access(caller: &Caller<'_>, (dir, path, flags): At, way: u64) -> A
         return Err(Errno::ACCESS);
     }
     if asking.permits(meta.owner(), meta.mode, way) { DONE } else { Err(Errno::ACCESS) }
+}
+
+/// Whether a call asks for the link of what is known to be a directory: programs that resolve paths
+/// themselves ask so of each directory on the way, again and again.
+pub(super) fn reads_no_link(world: &World, call: &Call) -> bool {
+    let path = match call.number {
+        libc::SYS_readlinkat => call.arguments[1],
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_readlink => call.arguments[0],
+        _ => return false,
+    };
+    !world.has_roots.load(Ordering::SeqCst)
+        && read_path(call.pid, path).is_ok_and(|path| world.known.has(&path))
 }
 
 pub(super) fn read_link(

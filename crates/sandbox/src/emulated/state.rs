@@ -29,8 +29,8 @@ pub(super) struct State {
 
 /// All that any process has had.
 pub(super) struct States {
-    all: Vec<State>,
-    numbers: BTreeMap<State, u64>,
+    all: Vec<Arc<State>>,
+    numbers: BTreeMap<Arc<State>, u64>,
     directories: Vec<Arc<OwnedFd>>,
     by_inode: BTreeMap<(u64, u64), usize>,
 }
@@ -73,22 +73,32 @@ impl States {
             return *number;
         }
         let number = self.all.len() as u64;
-        self.all.push(state.clone());
+        let state = Arc::new(state);
+        self.all.push(Arc::clone(&state));
         self.numbers.insert(state, number);
         number
     }
 
-    /// What a process has.
-    pub(super) fn of(&self, pid: u32) -> State {
-        let number = limit_of(pid, CARRIER).map_or(0, |(soft, _)| soft);
+    /// A state by its number, as [`number_of`] returns it.
+    pub(super) fn get(&self, number: u64) -> Arc<State> {
         let index = usize::try_from(number).ok();
-        index.and_then(|index| self.all.get(index)).unwrap_or(&self.all[0]).clone()
+        Arc::clone(index.and_then(|index| self.all.get(index)).unwrap_or(&self.all[0]))
     }
 
-    /// Gives a process something else.
-    pub(super) fn set(&mut self, pid: u32, state: State) -> Result<(), Errno> {
-        let number = self.number(state);
-        let (_, hard) = limit_of(pid, CARRIER)?;
-        set_limit_of(pid, CARRIER, number, hard)
+    /// Changes what a process has; nobody else changes anything meanwhile.
+    pub(super) fn change(
+        &mut self,
+        pid: u32,
+        change: impl FnOnce(&mut State),
+    ) -> Result<(), Errno> {
+        let (number, hard) = limit_of(pid, CARRIER)?;
+        let mut state = State::clone(&self.get(number));
+        change(&mut state);
+        set_limit_of(pid, CARRIER, self.number(state), hard)
     }
+}
+
+/// The number of what a process has; root's at the top of the tree where that cannot be known.
+pub(super) fn number_of(pid: u32) -> u64 {
+    limit_of(pid, CARRIER).map_or(0, |(soft, _)| soft)
 }

@@ -1,7 +1,7 @@
 //! The process that starts the program, answers its calls, and ends what it leaves.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -19,19 +19,19 @@ use rustix::process::{
 
 use super::calls::{Caller, Reply, answer};
 use super::mounts::{Mounts, set_up};
-use super::paths::{View, find};
+use super::paths::{Known, View, find};
 use super::procfs::parent_of;
 use super::state::{State, States};
-use super::{World, chrooted, exec, found, lock};
+use super::{World, chrooted, exec, found, lock, stat};
 use crate::identity::credentials::Credentials;
 use crate::identity::{CARRIER, Call};
 use crate::init::child::{self, Message};
 use crate::init::fsys::look_up;
 use crate::init::stubs;
-use crate::notify::Receiver;
+use crate::notify::{Server, serve};
 use crate::places::Kind;
 use crate::spec::{RootSpec, RunSpec, Security};
-use crate::sys::notify;
+use crate::sys::notify::{self, Notification};
 use crate::sys::process::{
     Forked, adopt, child_signals, fork_with_descriptors, limit_of, reap, set_limit_of,
 };
@@ -133,6 +133,8 @@ fn supervise(
         listener: fcntl_dupfd_cloexec(life, 3).step(|| "descriptor".to_owned())?,
         mounts,
         states: Mutex::new(states),
+        known: Known::default(),
+        has_roots: false.into(),
         specials: Mutex::default(),
         sockets: Mutex::default(),
         watchers: Mutex::default(),
@@ -170,8 +172,7 @@ fn supervise(
     let raw = pid.as_raw_nonzero().get().unsigned_abs();
     carry(&world, raw, first)?;
     let world = Arc::new(world);
-    let serving = Arc::clone(&world);
-    std::thread::spawn(move || serve(&serving));
+    serve(&Arc::new(Answers(Arc::clone(&world)))).step(|| "threads that answer".to_owned())?;
     let status = watch(&world, raw, &signals, life)?;
     end_others();
     drop(tell);
@@ -265,20 +266,20 @@ pub(crate) fn end_others() {
     }
 }
 
-/// Answers calls for as long as there are any.
-fn serve(world: &Arc<World>) {
-    let mut receiver = Receiver::new(world.listener.as_fd());
-    loop {
-        match receiver.receive() {
-            Ok(notification) => one(world, &notification),
-            // The caller is gone already, or a signal came.
-            Err(Errno::NOENT | Errno::INTR) => {}
-            Err(_) => return,
-        }
+/// Answers the calls of a run.
+struct Answers(Arc<World>);
+
+impl Server for Answers {
+    fn listener(&self) -> BorrowedFd<'_> {
+        self.0.listener.as_fd()
+    }
+
+    fn answer(&self, notification: &Notification) {
+        one(&self.0, notification);
     }
 }
 
-fn one(world: &Arc<World>, notification: &notify::Notification) {
+fn one(world: &Arc<World>, notification: &Notification) {
     let (id, listener) = (notification.id, world.listener.as_fd());
     let call = Call {
         pid: notification.pid,
@@ -288,8 +289,13 @@ fn one(world: &Arc<World>, notification: &notify::Notification) {
     if matches!(call.number, libc::SYS_execve | libc::SYS_execveat) {
         return execute(world, id, &call);
     }
-    let answered =
-        if world.chrooted { chrooted::answer(world, &call) } else { answer(world, &call) };
+    let answered = if world.chrooted {
+        chrooted::answer(world, &call)
+    } else if stat::reads_no_link(world, &call) {
+        Err(Errno::INVAL)
+    } else {
+        answer(world, &call)
+    };
     let _gone = match answered {
         Ok(Reply::GoOn) => notify::go_on(listener, id),
         Ok(Reply::Value(value)) => notify::answer(listener, id, Ok(value)),
@@ -386,7 +392,7 @@ fn owners(world: &World) -> Vec<Owner> {
     found
 }
 
-fn walk(world: &World, folder: std::os::fd::BorrowedFd<'_>, path: &Path, found: &mut Vec<Owner>) {
+fn walk(world: &World, folder: BorrowedFd<'_>, path: &Path, found: &mut Vec<Owner>) {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let Ok(folder) = openat(folder, ".", flags, Mode::empty()) else { return };
     let Ok(entries) = Dir::read_from(&folder) else { return };

@@ -16,7 +16,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::World;
 use super::elf::Segment;
 use super::exec::{Plan, comm};
-use super::state::State;
 use crate::sys::trace::{self, Registers, Stop};
 use crate::sys::{memory, notify};
 
@@ -216,10 +215,11 @@ impl Tracee<'_> {
         if (executed.st_dev, executed.st_ino) != plan.inode {
             return Err(Errno::ACCESS);
         }
-        let state = self.world.state(self.pid);
         let program = Arc::from(plan.path.as_slice());
         let credentials = plan.credentials.clone();
-        self.world.set_state(self.pid, State { credentials, program, ..state })?;
+        self.world.change_state(self.pid, |state| {
+            (state.credentials, state.program) = (credentials, program);
+        })?;
         trace::go_to_call(self.pid, 0)?;
         self.wait()?;
         let start = trace::registers(self.pid)?;

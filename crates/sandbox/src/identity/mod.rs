@@ -145,7 +145,18 @@ impl Engine {
         if self.makes_device { Ended::MakesDevice } else { Ended::Owners(self.specials.found()) }
     }
 
-    /// Decides a call. `still_there` says whether the caller still waits: what was read of its memory
+    /// Decides a call that looks at a file, for which nothing is changed here; `None` for another one.
+    pub(crate) fn look(&self, call: &Call) -> Option<Answer> {
+        let answer = match call.number {
+            libc::SYS_fstat | libc::SYS_newfstatat | libc::SYS_statx => stat::answer(self, call),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_stat | libc::SYS_lstat => stat::answer(self, call),
+            _ => return None,
+        };
+        Some(answer.unwrap_or(Answer::GoOn))
+    }
+
+    /// Decides another call. `still_there` says whether the caller still waits: what was read of its memory
     /// before counts only then.
     pub(crate) fn answer(&mut self, call: &Call, still_there: &dyn Fn() -> bool) -> Answer {
         // A call that cannot be understood is the kernel's to refuse.
@@ -159,15 +170,12 @@ impl Engine {
             libc::SYS_flistxattr | libc::SYS_listxattr | libc::SYS_llistxattr => {
                 owners::list_attributes(self, call)
             }
-            libc::SYS_fstat | libc::SYS_newfstatat | libc::SYS_statx => stat::answer(self, call),
             libc::SYS_openat | libc::SYS_openat2 => create::open(self, call, still_there),
             libc::SYS_mkdirat | libc::SYS_mknodat | libc::SYS_symlinkat => {
                 create::make(self, call, still_there)
             }
             #[cfg(target_arch = "x86_64")]
             libc::SYS_chown | libc::SYS_lchown => owners::chown(self, call, still_there),
-            #[cfg(target_arch = "x86_64")]
-            libc::SYS_stat | libc::SYS_lstat => stat::answer(self, call),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_open | libc::SYS_creat => create::open(self, call, still_there),
             #[cfg(target_arch = "x86_64")]

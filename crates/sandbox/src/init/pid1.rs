@@ -91,7 +91,7 @@ fn run(
     if let Some(message) = child::Message::read(&mut told) {
         return message.into_report();
     }
-    let owners = match listener.map(Listener::end) {
+    let owners = match listener.map(|it| it.end()) {
         Some(Ended::MakesDevice) => return Ok(Report::MakesDevice),
         Some(Ended::Owners(owners)) => owners,
         None => Vec::new(),

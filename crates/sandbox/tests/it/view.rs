@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
-use crate::testbox::{EVERYBODY, IN_NAMESPACES, TestBox, Who, is_root, names};
+use crate::testbox::{EVERYBODY, IN_NAMESPACES, TestBox, Who, is_root, names, whoever_can_be};
 
 #[test]
 fn a_program_gets_the_given_environment_and_nothing_else() {
@@ -242,5 +242,44 @@ fn mounts_lie_in_mounts() {
         assert_eq!(it.print("cat /m/deep/file /m/t/er/secret; echo; ls /m"), "1\nx\ndeep\nt\n");
         assert_eq!(it.changes(), Vec::<String>::new());
         it.assert_clean();
+    }
+}
+
+#[test]
+fn a_directory_that_becomes_something_else_is_that() {
+    for who in whoever_can_be() {
+        let outcome = TestBox::new(who).sh(
+            "mkdir -p /d/e/f /t/g; readlink /d; readlink /d/e; readlink /d/e/f
+             mv /d/e /d/moved; readlink /d/e || echo gone; ln -s /t /d/e; readlink /d/e; ls /d/e
+             mkdir /x; readlink /x; rmdir /x; ln -s /t /x; readlink /x
+             mkdir /y; readlink /y; rm -r /y; echo file > /y; readlink /y || cat /y
+             mkdir /d/moved/new; readlink /d/moved/new; mv /t /d/moved/; readlink /d/moved/t; ls /d/moved/t",
+        );
+        assert_eq!(outcome.stdout, "gone\n/t\ng\n/t\nfile\ng\n", "{who:?} {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn callers_at_once_do_not_disturb_each_other() {
+    // Each makes, renames, gives away and looks at files of its own, and of all others.
+    let script = r#"
+        work() {
+            n=$1; i=0
+            umask 0${n}; mkdir -p /w/$n; cd /w/$n
+            while [ $i -lt 40 ]; do
+                mkdir d; echo $n > d/f; chown $n:$n d/f; ln -s d l; mv d e; readlink l > /dev/null
+                [ "$(stat -c %u:%g e/f)" = $n:$n ] || echo "$n: owner $(stat -c %u:%g e/f)"
+                [ "$(readlink -f e/../e)" = /w/$n/e ] || echo "$n: path $(readlink -f e)"
+                [ "$(stat -c %a e)" = 7$((7 - n / 10))7 ] || echo "$n: mode $(stat -c %a e)"
+                [ "$(pwd)" = /w/$n ] || echo "$n: directory $(pwd)"
+                chown -h $n:$n l; [ "$(stat -c %u l)" = $n ] || echo "$n: link $(stat -c %u l)"
+                ls /w/*/ > /dev/null 2>&1; rm -r e l; i=$((i + 1))
+            done
+            echo done
+        }
+        for n in 1 2 3 4; do work ${n}0 & done; wait"#;
+    for who in whoever_can_be() {
+        let outcome = TestBox::new(who).sh(script);
+        assert_eq!(outcome.stdout, "done\n".repeat(4), "{who:?} {}", outcome.stderr);
     }
 }
