@@ -28,6 +28,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev m
 WORKDIR /srv/app
 COPY package.json .
 RUN npm install --no-audit --no-fund > /dev/null && npm ci --no-audit --no-fund > /dev/null && rm -rf node_modules
+RUN sed -n 's/^deb /deb-src /p' /etc/apt/sources.list > /etc/apt/sources.list.d/source.list && apt-get update && cd /tmp && apt-get source --download-only lua5.4 && mkdir /srv/lua && tar xzf lua5.4_*.orig.tar.gz -C /srv/lua --strip-components=1 && rm lua5.4_*
 WORKDIR /srv/c
 COPY Makefile .
 RUN for i in $(seq 200); do printf '#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\nint f%d(int x) { return x * %d + (int)strlen("a"); }\n' $i $i > f$i.c; done
@@ -41,11 +42,15 @@ const MAKEFILE: &str = "all: $(patsubst %.c,%.o,$(wildcard *.c))\n%.o: %.c\n\tgc
 /// Prints the name and the milliseconds of each program, three times.
 const MEASURE: &str = r#"
 now() { date +%s%N; }
+# Copies of the tree that are still being written are nobody's here.
+sync
 for i in 1 2 3; do
   cd /srv/app; rm -rf node_modules
   t=$(now); npm ci --offline --no-audit --no-fund > /dev/null && echo "TIME npm-ci $((($(now) - t) / 1000000))"
+  cd /srv/lua; make -s clean > /dev/null
+  t=$(now); make -s -j2 posix > /dev/null 2>&1 && echo "TIME make-lua $((($(now) - t) / 1000000))"
   cd /srv/c; rm -f *.o
-  t=$(now); make -s -j2 all && echo "TIME make-j2 $((($(now) - t) / 1000000))"
+  t=$(now); make -s -j2 all && echo "TIME make-small $((($(now) - t) / 1000000))"
   t=$(now); find /usr -type f -newer /etc/passwd > /dev/null; echo "TIME find $((($(now) - t) / 1000000))"
 done
 "#;
@@ -53,7 +58,7 @@ done
 /// Milliseconds of each program.
 type Times = BTreeMap<String, u64>;
 
-const PROGRAMS: [&str; 3] = ["find", "make-j2", "npm-ci"];
+const PROGRAMS: [&str; 4] = ["make-lua", "npm-ci", "make-small", "find"];
 const TURNS: usize = 2;
 
 /// The best of what was measured so far.
