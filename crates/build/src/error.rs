@@ -180,6 +180,12 @@ impl StepError {
                         .to_owned(),
                 )
             }
+            StepError::Run(RunError::SetUp { step, .. }) if step.starts_with("cgroup: ") => Some(
+                "limits need control groups of one's own: start strake as root, or by `systemd-run \
+                 --user --scope -p Delegate=yes strake ..`; or limit strake itself, e.g. with -p \
+                 MemoryMax=2g"
+                    .to_owned(),
+            ),
             StepError::NoSandbox { .. } => Some(
                 "COPY-only images build without a sandbox; for RUN allow user namespaces or run \
                  as root with CAP_SYS_ADMIN"

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
 };
-use strake_sandbox::Ulimit;
+use strake_sandbox::{Limits, Ulimit};
 
 /// What a RUN gets from the command line.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct RunOptions {
     pub ssh: BTreeMap<String, SshAgent>,
     /// `--ulimit`.
     pub ulimits: Vec<Ulimit>,
+    /// `--memory`, `--cpu-quota` and their like.
+    pub limits: Limits,
     /// Host name; `BUILDKIT_SANDBOX_HOSTNAME`.
     pub hostname: String,
     /// What the ids of cache mounts are kept apart by; `BUILDKIT_CACHE_MOUNT_NS`.
@@ -37,6 +39,7 @@ impl RunOptions {
         RunOptions {
             ssh: BTreeMap::new(),
             ulimits: Vec::new(),
+            limits: Limits::default(),
             hostname: HOSTNAME.to_owned(),
             cache_namespace: String::new(),
             allow: Allow { network_host: true, insecure: false, devices: Devices::None },

@@ -258,6 +258,27 @@ pub(crate) struct RunArgs {
     /// Limit of the processes of a RUN, e.g. nofile=1024:4096; may be repeated
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     pub(crate) ulimit: Vec<String>,
+    /// Memory that a RUN may take, e.g. 2g; needs control groups of one's own, as the next ones do
+    #[arg(short = 'm', long, value_name = "SIZE")]
+    pub(crate) memory: Option<String>,
+    /// Memory and swap together, or -1 [default: twice --memory]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    pub(crate) memory_swap: Option<String>,
+    /// Microseconds of processor time that a RUN may take in each period
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_quota: Option<u64>,
+    /// The period [default: 100000]
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_period: Option<u64>,
+    /// Weight of a RUN beside other processes, 1024 being the usual one
+    #[arg(short = 'c', long, value_name = "N")]
+    pub(crate) cpu_shares: Option<u64>,
+    /// Processors of a RUN, e.g. 0-2,7
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cpuset_cpus: Option<String>,
+    /// Memory nodes of a RUN
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cpuset_mems: Option<String>,
     /// What a RUN may ask for: security.insecure, device[=NAME] or network.host
     #[arg(long, value_name = "ENTITLEMENT")]
     pub(crate) allow: Vec<String>,

@@ -14,7 +14,6 @@ use std::ffi::OsString;
 /// A flag, and what is answered to its values. None is in `--help`.
 struct Flag {
     name: &'static str,
-    short: Option<char>,
     /// Whether it stands for `true` without a value.
     is_switch: bool,
     answer: Answer,
@@ -35,8 +34,8 @@ enum Answer {
 
 use Answer::{Asked, Done, Idle, Refused, Unless};
 
-const LIMIT: &str = "limit strake itself, e.g. `systemd-run --user --scope -p MemoryMax=2g strake \
-                     ..`, or the container that it runs in";
+const LIMIT: &str = "give --memory, --cpu-quota or --cpuset-cpus, or limit the container that strake \
+                     runs in";
 const ONE_STAGE: &str = "end the Dockerfile with `FROM scratch` and `COPY --from=STAGE / /`";
 const INSECURE: &str = "what needs all capabilities is written RUN --security=insecure, and \
                         allowed with --allow security.insecure";
@@ -48,16 +47,9 @@ const FLAGS: &[Flag] = &[
     value("cache-to", Asked(cache_flags::check)),
     value("cgroup-parent", Refused("start strake itself in that cgroup")),
     switch("compress", Unless(false, &Idle("no context is sent"))),
-    value("cpu-period", Refused(LIMIT)),
-    value("cpu-quota", Refused(LIMIT)),
-    Flag { short: Some('c'), ..value("cpu-shares", Refused(LIMIT)) },
-    value("cpuset-cpus", Refused(LIMIT)),
-    value("cpuset-mems", Refused(LIMIT)),
     switch("disable-content-trust", Unless(true, &Refused("pin base images by digest"))),
     switch("force-rm", Done),
     value("isolation", Asked(isolation)),
-    Flag { short: Some('m'), ..value("memory", Refused(LIMIT)) },
-    value("memory-swap", Refused(LIMIT)),
     value("policy", Refused("pin base images by digest")),
     switch("provenance", Asked(attestation)),
     value("resource", Refused(LIMIT)),
@@ -68,11 +60,11 @@ const FLAGS: &[Flag] = &[
 ];
 
 const fn value(name: &'static str, answer: Answer) -> Flag {
-    Flag { name, short: None, is_switch: false, answer }
+    Flag { name, is_switch: false, answer }
 }
 
 const fn switch(name: &'static str, answer: Answer) -> Flag {
-    Flag { name, short: None, is_switch: true, answer }
+    Flag { name, is_switch: true, answer }
 }
 
 /// The flags that were given, in the order of the table, with their values.
@@ -148,7 +140,7 @@ fn isolation(flag: &str, value: &str) -> Result<(), Failure> {
 impl Args for DockerFlags {
     fn augment_args(command: Command) -> Command {
         command.args(FLAGS.iter().map(|it| {
-            let arg = Arg::new(it.name).long(it.name).short(it.short).hide(true);
+            let arg = Arg::new(it.name).long(it.name).hide(true);
             let arg = arg.action(ArgAction::Append);
             if it.is_switch {
                 arg.num_args(0..=1).default_missing_value("true").require_equals(true)

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use strake_build::{Allow, Devices, KeyError, RunOptions, SshAgent, SshKey};
-use strake_sandbox::Ulimit;
+use strake_sandbox::{Limits, Ulimit};
 
 /// Reads all of them. `network` is `--network`.
 pub(crate) fn read(
@@ -16,13 +16,13 @@ pub(crate) fn read(
     network: &str,
     build_args: &[(String, String)],
 ) -> Result<RunOptions, Failure> {
-    let RunArgs { ssh, ulimit, allow, cdi_dir } = args;
     let mut options = RunOptions::standard();
-    options.ssh = agents(ssh)?;
-    options.ulimits = ulimits(ulimit)?;
-    options.allow = allowed(allow, network)?;
-    if !cdi_dir.is_empty() {
-        options.cdi_folders.clone_from(cdi_dir);
+    options.ssh = agents(&args.ssh)?;
+    options.ulimits = ulimits(&args.ulimit)?;
+    options.limits = limits(args)?;
+    options.allow = allowed(&args.allow, network)?;
+    if !args.cdi_dir.is_empty() {
+        options.cdi_folders.clone_from(&args.cdi_dir);
     }
     for (name, value) in build_args.iter().filter(|it| !it.1.is_empty()) {
         match name.as_str() {
@@ -133,6 +133,36 @@ fn ulimits(written: &[String]) -> Result<Vec<Ulimit>, Failure> {
         limits.insert(name.to_owned(), Ulimit { name: name.to_owned(), soft, hard });
     }
     Ok(limits.into_values().collect())
+}
+
+/// `--memory` and the flags after it.
+fn limits(args: &RunArgs) -> Result<Limits, Failure> {
+    let size = |flag: &str, text: &Option<String>| {
+        let size = |text: &String| {
+            crate::units::size(text).map_err(|error| Failure::usage(format!("{flag}: {error}")))
+        };
+        // 0 limits nothing, as in Docker.
+        text.as_ref().map(size).transpose().map(|it| it.filter(|it| *it > 0))
+    };
+    let some = |number: Option<u64>| number.filter(|it| *it > 0);
+    let memory = size("--memory", &args.memory)?;
+    let memory_swap = match args.memory_swap.as_deref() {
+        Some("-1") => Some(u64::MAX),
+        _ => size("--memory-swap", &args.memory_swap)?,
+    };
+    if memory_swap.is_some_and(|all| memory.is_none_or(|memory| all < memory)) {
+        return Err(Failure::usage("--memory-swap: it is memory and swap together".to_owned())
+            .hint("give --memory as well, and no more than --memory-swap"));
+    }
+    Ok(Limits {
+        memory,
+        memory_swap,
+        cpu_quota: some(args.cpu_quota),
+        cpu_period: some(args.cpu_period),
+        cpu_shares: some(args.cpu_shares),
+        cpuset_cpus: args.cpuset_cpus.clone(),
+        cpuset_mems: args.cpuset_mems.clone(),
+    })
 }
 
 /// `--allow`. The network of a RUN is the machine's unless `--network none` says otherwise, so only

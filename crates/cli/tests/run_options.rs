@@ -49,6 +49,54 @@ fn raising_a_hard_limit_as_a_user_says_who_can() {
         .failed_with(&["ulimit nofile: Operation not permitted", "only root can raise"]);
 }
 
+/// Whether this process may make a group in which memory is limited, found out by making one.
+fn has_groups() -> bool {
+    let own = std::fs::read_to_string("/proc/self/cgroup").expect("/proc is there");
+    let path = |prefix: &str| {
+        let line = own.lines().find_map(|it| it.split_once(prefix));
+        line.map(|it| it.1.trim_start_matches('/').to_owned())
+    };
+    let group = match path(":memory:") {
+        Some(path) => std::path::Path::new("/sys/fs/cgroup/memory").join(path),
+        None => std::path::Path::new("/sys/fs/cgroup").join(path("0::").unwrap_or_default()),
+    };
+    let made = group.join("strake-test");
+    let limited = std::fs::create_dir(&made).is_ok()
+        && ["memory.limit_in_bytes", "memory.max"].iter().any(|it| made.join(it).exists());
+    let _there = std::fs::remove_dir(made);
+    limited
+}
+
+#[test]
+fn memory_is_limited_where_control_groups_are_ones_own() {
+    for (lab, has_groups) in both().into_iter().zip([has_groups(), false]) {
+        lab.write(
+            "context/Dockerfile",
+            "FROM base\nRUN dd if=/dev/zero of=/dev/null bs=128M count=1\n",
+        );
+        let limited = lab.build(&["--memory", "32m"]);
+        if has_groups {
+            limited.failed_with(&["exit code: 137", "for want of more --memory"]);
+            for sandbox in ["auto", "emulated"] {
+                let more = ["--memory", "512m", "--cpu-quota", "50000", "--sandbox", sandbox];
+                lab.build(&[&more[..], &["--no-cache"]].concat()).ok();
+            }
+        } else {
+            limited.failed_with(&["cgroup: ", "Delegate=yes"]);
+        }
+        lab.build(&["--memory-swap", "1g"]).failed_with(&["memory and swap together"]);
+        // A limit decides whether a RUN ends, and nothing else.
+        assert_eq!(lab.build(&[]).ok().steps().0.len(), usize::from(has_groups));
+    }
+    let left = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    for line in left.lines().filter(|it| it.contains(" - cgroup")) {
+        let mounted = line.split(' ').nth(4).unwrap();
+        let found =
+            std::process::Command::new("find").args([mounted, "-name", "strake-run-*"]).output();
+        assert_eq!(String::from_utf8(found.unwrap().stdout).unwrap(), "");
+    }
+}
+
 #[test]
 fn insecure_only_where_it_is_allowed() {
     for lab in both() {

@@ -8,9 +8,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use strake_sandbox::{
-    Backend, BindLimits, CancelToken, EnterOptions, ExitStatus, Identity, Mount, MountSource,
-    Network, Output, Privilege, RootSpec, RunSpec, Security, Starter, Ulimit, enter, lend_places,
-    make_places, maybe_init,
+    Backend, BindLimits, CancelToken, EnterOptions, ExitStatus, Identity, Limits, Mount,
+    MountSource, Network, Output, Privilege, RootSpec, RunSpec, Security, Starter, Ulimit, enter,
+    lend_places, make_places, maybe_init,
 };
 
 /// What the command line says; every option takes one value but the last six.
@@ -26,6 +26,7 @@ struct Options {
     env: Vec<(OsString, OsString)>,
     mounts: Vec<Mount>,
     ulimits: Vec<Ulimit>,
+    limits: Limits,
     insecure: bool,
     network_none: bool,
     single_id: bool,
@@ -112,6 +113,7 @@ fn options() -> Options {
             }
             "--network-none" => options.network_none = true,
             "--insecure" => options.insecure = true,
+            "--memory" => options.limits.memory = text(value()).parse().ok(),
             "--ulimit" => options.ulimits.push(ulimit(&text(value()))),
             "--chroot" => options.backend = Some(Backend::Chroot),
             "--emulated" => options.backend = Some(Backend::Emulated),
@@ -174,6 +176,7 @@ fn spec(options: Options, privilege: Privilege) -> RunSpec {
         hosts: b"127.0.0.1\tlocalhost buildkitsandbox\n".to_vec(),
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
         ulimits: options.ulimits,
+        limits: options.limits,
         security: if options.insecure { Security::Insecure } else { Security::Sandbox },
         shm_size: 64 << 20,
         privilege,

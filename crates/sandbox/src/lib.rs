@@ -88,10 +88,12 @@
 //! - In a user namespace, writing to a file takes its setuid and setgid bits, from root too.
 //! - Without an own network namespace the builder's network is the program's: loopback and metadata
 //!   addresses too.
-//! - Memory, processor time and number of processes are limited by `ulimits` only.
+//! - Memory and processors are limited by [`Limits`] only, which need control groups; the number of
+//!   processes by `ulimits` only.
 //! - A container that hides parts of its /proc refuses a fresh one, and so any run, to a user.
 
 mod binfmt;
+mod cgroup;
 mod emulated;
 mod enter;
 mod facts;
@@ -118,7 +120,7 @@ pub use overlay::overlay_works;
 pub use places::{Place, lend_places, make_places};
 pub use run::{CancelToken, ExitStatus, Finished, Output, Owner, RunError};
 pub use spec::{
-    BindLimits, Identity, Mount, MountSource, Network, RootSpec, RunSpec, Security, Ulimit,
+    BindLimits, Identity, Limits, Mount, MountSource, Network, RootSpec, RunSpec, Security, Ulimit,
 };
 pub use starter::Starter;
 

@@ -38,6 +38,8 @@ pub struct RunSpec {
     pub resolv_conf: Vec<u8>,
     /// Resource limits beyond the builder's own.
     pub ulimits: Vec<Ulimit>,
+    /// Limits by control groups.
+    pub limits: Limits,
     /// How far the program is held back.
     pub security: Security,
     /// Size of `/dev/shm` in bytes.
@@ -189,6 +191,26 @@ pub struct BindLimits {
     pub nosuid: bool,
     /// Nothing is executed.
     pub noexec: bool,
+}
+
+/// What all processes of a run may take together, each as Docker's flag of that name has it; `None`
+/// limits nothing. Needs control groups that are the builder's, see cgroups(7).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// Memory and swap in bytes; `u64::MAX` is unlimited. Without it twice the memory.
+    pub memory_swap: Option<u64>,
+    /// Microseconds of processor time in each period.
+    pub cpu_quota: Option<u64>,
+    /// The period in microseconds; 100000 without it.
+    pub cpu_period: Option<u64>,
+    /// Weight beside others, 1024 being the usual one.
+    pub cpu_shares: Option<u64>,
+    /// Numbers of the processors, as `0-2,7`.
+    pub cpuset_cpus: Option<String>,
+    /// Numbers of the memory nodes.
+    pub cpuset_mems: Option<String>,
 }
 
 /// One resource limit, as `--ulimit name=soft:hard` has it.

@@ -263,6 +263,7 @@ fn spec(engine: &Engine<'_>, given: Given<'_>, root: RootSpec, owners: Vec<Owner
         hosts: hosts(&bench.run.hostname, &bench.extra_hosts),
         resolv_conf: bench.resolv_conf.clone(),
         ulimits: bench.run.ulimits.clone(),
+        limits: bench.run.limits.clone(),
         security: match op.security {
             Security::Sandbox => strake_sandbox::Security::Sandbox,
             Security::Insecure => strake_sandbox::Security::Insecure,
@@ -297,6 +298,11 @@ fn process(engine: &Engine<'_>, at: At<'_>, spec: &RunSpec) -> Result<Vec<Owner>
             let code = 128 + signal;
             (format!("exit code: {code} (signal: {signal})"), code)
         }
+    };
+    let status = if spec.limits.memory.is_some() && code == 128 + 9 {
+        format!("{status}, perhaps by the kernel, for want of more --memory")
+    } else {
+        status
     };
     Err(StepError::Exit {
         command: spec.argv.iter().map(|it| it.to_string_lossy()).collect::<Vec<_>>().join(" "),

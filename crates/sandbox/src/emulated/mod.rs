@@ -44,6 +44,7 @@ use mounts::{Mount, Mounts};
 use paths::Known;
 use state::{State, States};
 
+pub(crate) use procfs::parent_of;
 pub(crate) use supervisor::{end_others, main};
 
 /// Whether this processor's programs can be run so.

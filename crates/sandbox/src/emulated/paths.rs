@@ -5,7 +5,7 @@
 //! each is marked by a placeholder in the tree, and a path that meets one, or that may do so by way of
 //! a symlink, is walked name by name.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -142,7 +142,7 @@ pub(super) fn find(world: &World, view: &View, path: &[u8], follow: bool) -> Res
 /// They stay so until a directory is renamed or removed, for which programs have to ask too.
 #[derive(Default)]
 pub(super) struct Known {
-    paths: RwLock<HashSet<Vec<u8>>>,
+    paths: RwLock<BTreeSet<Vec<u8>>>,
     /// How often any was forgotten.
     changes: AtomicU64,
 }

@@ -245,7 +245,7 @@ pub(super) fn is_inside(world: &World, pid: u32) -> bool {
 }
 
 /// The parent of a process.
-pub(super) fn parent_of(pid: u32) -> Option<u32> {
+pub(crate) fn parent_of(pid: u32) -> Option<u32> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     // The name of the program stands in brackets and may hold anything.
     let after = stat.iter().rposition(|byte| *byte == b')')? + 1;

@@ -17,6 +17,7 @@ use rustix::thread::UnshareFlags;
 
 use super::pid1;
 use super::root::Root;
+use crate::cgroup::Group;
 use crate::emulated;
 use crate::spec::RunSpec;
 use crate::starter::{self, Streams};
@@ -66,8 +67,11 @@ impl io::Write for Control {
 }
 
 fn supervise(spec: &RunSpec, inner: Option<Result<Inner, Failure>>) -> Result<(), Failure> {
-    let Some(inner) = inner else { return emulate(spec) };
+    // Until all has ended.
+    let group = Group::make(&spec.limits)?;
+    let Some(inner) = inner else { return emulate(spec, group.as_ref()) };
     let inner = inner?;
+    group.as_ref().map_or(Ok(()), |it| it.take(inner.pid))?;
     let root = Root::prepare(spec)?;
     let mut ending = inner.run(spec, &root);
     if let Ok(ending) = &mut ending
@@ -81,12 +85,16 @@ fn supervise(spec: &RunSpec, inner: Option<Result<Inner, Failure>>) -> Result<()
 }
 
 /// Without namespaces this process adopts what the supervisor would leave if it were killed.
-fn emulate(spec: &RunSpec) -> Result<(), Failure> {
+fn emulate(spec: &RunSpec, group: Option<&Group>) -> Result<(), Failure> {
     set_child_subreaper(Some(getpid())).step(|| "adopt orphans".to_owned())?;
     let (life, alive) = io::pipe().step(|| "pipe".to_owned())?;
     match fork().step(|| "fork of the supervisor".to_owned())? {
         Forked::Child => {
             drop(alive);
+            if let Some(Err(failure)) = group.map(|it| it.take(getpid())) {
+                let _gone = wire::send_report(&Report::Failed(failure), Control);
+                exit_now(1);
+            }
             exit_now(emulated::main(spec, OwnedFd::from(life)))
         }
         Forked::Parent(pid) => {
