@@ -146,6 +146,8 @@ impl Group {
                 if version == 1 {
                     hand_on(&parent, controller).step(step)?;
                 }
+                // One of that number was perhaps killed with all that it had started.
+                let _left_over = fs::remove_dir(&folder);
                 fs::create_dir(&folder).step(|| format!("cgroup: create {}", folder.display()))?;
                 group.folders.push(folder.clone());
                 if version == 0 && controller == "cpuset" {
