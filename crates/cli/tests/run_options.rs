@@ -81,6 +81,9 @@ fn memory_is_limited_where_control_groups_are_ones_own() {
                 let more = ["--memory", "512m", "--cpu-quota", "50000", "--sandbox", sandbox];
                 lab.build(&[&more[..], &["--no-cache"]].concat()).ok();
             }
+            // What asks for its limits finds its own group at the top.
+            lab.write("context/own", "FROM base\nRUN ! grep strake /proc/self/cgroup\n");
+            lab.build(&["--memory", "32m", "-f", "context/own"]).ok();
         } else {
             limited.failed_with(&["cgroup: ", "Delegate=yes"]);
         }

@@ -213,6 +213,13 @@ pub struct Limits {
     pub cpuset_mems: Option<String>,
 }
 
+impl Limits {
+    /// Whether nothing is limited.
+    pub(crate) fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// One resource limit, as `--ulimit name=soft:hard` has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ulimit {

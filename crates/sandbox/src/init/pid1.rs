@@ -56,6 +56,10 @@ fn run(
         unshare(UnshareFlags::NEWNET).step(|| "new network namespace".to_owned())?;
         sys::net::loopback_up().step(|| "loopback interface".to_owned())?;
     }
+    if !spec.limits.are_none() {
+        // The run's own group is what it sees; some containers refuse it.
+        let _hidden = unshare(UnshareFlags::NEWCGROUP);
+    }
     let roots = Roots::open(&spec.root).step(|| "open the upper directory".to_owned())?;
     tree::set_up(spec, root, ready)?;
     let (engine, watch) = match spec.privilege {

@@ -88,10 +88,10 @@ impl Ready {
         }
         shift("dev")?;
         mount_in_dev(root, spec).step(|| "set up /dev".to_owned())?;
-        // It shows the network namespace that it was mounted in.
-        match (spec.security, spec.network) {
-            (Security::Sandbox, Network::Default | Network::Host) => shift("sys")?,
-            (security, _) => {
+        // It shows the network namespace that it was mounted in, and the control group.
+        match (spec.security, spec.network, spec.limits.are_none()) {
+            (Security::Sandbox, Network::Default | Network::Host, true) => shift("sys")?,
+            (security, ..) => {
                 mount_sys(root, security).step(|| "set up /sys".to_owned())?;
                 if security == Security::Sandbox {
                     hide(root, "/sys")?;
