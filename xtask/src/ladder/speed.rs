@@ -127,14 +127,15 @@ pub(super) fn run(strake: &Path, kept: Option<&Path>) -> Result<(), String> {
         ("chroot, root", Place::Root, "chroot"),
         ("emulated", Place::User(USER), "emulated"),
     ];
-    let mut rows = vec![Row::new("host, chroot")];
+    let mut rows = vec![Row::new("host, chroot"), Row::new("host, chroot in overlayfs")];
     rows.extend(backends.iter().map(|it| Row::new(it.0)));
     rows.push(Row::new("proot -0"));
     // Debian's proot does not start every program.
     let mut told = String::new();
     for turn in 0..TURNS {
-        rows[0].add(all(&on_host(&tree)?)?, None);
-        for (row, (name, place, backend)) in rows[1..].iter_mut().zip(backends) {
+        rows[0].add(all(&on_host(&tree, "")?)?, None);
+        rows[1].add(all(&on_overlay(&tree, turn)?)?, None);
+        for (row, (name, place, backend)) in rows[2..].iter_mut().zip(backends) {
             let at = (place, backend);
             let store = disk.folder.join(format!("store-{}", name.replace([' ', ','], "")));
             let (times, each) =
@@ -212,12 +213,31 @@ fn all(told: &str) -> Result<Times, String> {
     if times.len() == PROGRAMS.len() { Ok(times) } else { Err(format!("not measured:\n{told}")) }
 }
 
-fn on_host(tree: &Path) -> Result<String, String> {
+/// In the tree itself, once `first` has been done.
+fn on_host(tree: &Path, first: &str) -> Result<String, String> {
     let script = format!(
-        "mount -t proc proc {0}/proc && mount --rbind /dev {0}/dev && exec chroot {0} sh -c \"$0\"",
+        "{first} mount -t proc proc {0}/proc && mount --rbind /dev {0}/dev && exec chroot {0} sh -c \"$0\"",
         tree.display()
     );
     output("unshare", &["--mount", "--pid", "--fork", "sh", "-c", &script, MEASURE])
+}
+
+/// In an overlay of the tree, as Docker would have it: what this costs is nobody's sandbox.
+fn on_overlay(tree: &Path, turn: usize) -> Result<String, String> {
+    let folder = |name: &str| -> Result<PathBuf, String> {
+        let folder = tree.with_file_name(format!("overlay-{turn}-{name}"));
+        fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        Ok(folder)
+    };
+    let (upper, work, merged) = (folder("upper")?, folder("work")?, folder("merged")?);
+    let mount = format!(
+        "mount -t overlay -o lowerdir={},upperdir={},workdir={} overlay {} &&",
+        tree.display(),
+        upper.display(),
+        work.display(),
+        merged.display()
+    );
+    on_host(&merged, &mount)
 }
 
 fn under_proot(tree: &Path) -> Result<String, String> {
