@@ -180,6 +180,18 @@ impl StepError {
                         .to_owned(),
                 )
             }
+            StepError::Run(RunError::Killed) => Some(
+                "the kernel does that for want of memory: look into its log, and give more \
+                 --memory if that was given"
+                    .to_owned(),
+            ),
+            // EINVAL, ERANGE
+            StepError::Run(RunError::SetUp { step, cause })
+                if step.starts_with("cgroup: ")
+                    && matches!(cause.raw_os_error(), Some(22 | 34)) =>
+            {
+                Some("the kernel does not take this value: see cgroups(7)".to_owned())
+            }
             StepError::Run(RunError::SetUp { step, .. }) if step.starts_with("cgroup: ") => Some(
                 "limits need control groups of one's own: start strake as root, or by `systemd-run \
                  --user --scope -p Delegate=yes strake ..`; or limit strake itself, e.g. with -p \

@@ -265,8 +265,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub(crate) memory_swap: Option<String>,
     /// Microseconds of processor time that a RUN may take in each period
-    #[arg(long, value_name = "MICROSECONDS")]
-    pub(crate) cpu_quota: Option<u64>,
+    #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true)]
+    pub(crate) cpu_quota: Option<i64>,
     /// The period [default: 100000]
     #[arg(long, value_name = "MICROSECONDS")]
     pub(crate) cpu_period: Option<u64>,

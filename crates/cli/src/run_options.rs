@@ -146,6 +146,9 @@ fn limits(args: &RunArgs) -> Result<Limits, Failure> {
     };
     let some = |number: Option<u64>| number.filter(|it| *it > 0);
     let memory = size("--memory", &args.memory)?;
+    if memory.is_some_and(|it| it < 6 << 20) {
+        return Err(Failure::usage("--memory: nothing runs in less than 6m".to_owned()));
+    }
     let memory_swap = match args.memory_swap.as_deref() {
         Some("-1") => Some(u64::MAX),
         _ => size("--memory-swap", &args.memory_swap)?,
@@ -157,7 +160,8 @@ fn limits(args: &RunArgs) -> Result<Limits, Failure> {
     Ok(Limits {
         memory,
         memory_swap,
-        cpu_quota: some(args.cpu_quota),
+        // -1 limits nothing either.
+        cpu_quota: some(args.cpu_quota.and_then(|it| u64::try_from(it).ok())),
         cpu_period: some(args.cpu_period),
         cpu_shares: some(args.cpu_shares),
         cpuset_cpus: args.cpuset_cpus.clone(),

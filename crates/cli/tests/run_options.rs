@@ -87,6 +87,7 @@ fn memory_is_limited_where_control_groups_are_ones_own() {
         } else {
             limited.failed_with(&["cgroup: ", "Delegate=yes"]);
         }
+        lab.build(&["--memory", "5m"]).failed_with(&["nothing runs in less than 6m"]);
         lab.build(&["--memory-swap", "1g"]).failed_with(&["memory and swap together"]);
         // A limit decides whether a RUN ends, and nothing else.
         assert_eq!(lab.build(&[]).ok().steps().0.len(), usize::from(has_groups));
