@@ -91,11 +91,12 @@ pub(super) fn write_speed(table: &str) -> Result<(), String> {
 
 const SPEED_HEAD: &str = "\
 Written by `cargo xtask ladder --speed`: a release build on a machine that did nothing else. The same programs
-over the same tree, in turns, best of six. `make-lua` is `make -j2` of Lua 5.4 as Debian has it, `npm-ci` is offline
-and makes some 270 packages. The next two are the worst that a sandbox meets: `make-small` compiles 200 C files of
-four lines with `make -j2`, which is 1500 looks at paths for 20 ms of work each, and `find` looks at all of /usr. The last
-column is what each RUN costs that does nothing.
+over the same tree, each time beside the host, where they ran by chroot just before: `here : host`, means of two
+turns, and how many times as long it took. `make-lua` is `make -j2` of Lua 5.4 as Debian has it, `npm-ci` is
+offline and makes some 270 packages. The next two are the worst that a sandbox meets: `make-small` compiles 200
+C files of four lines with `make -j2`, which is 1500 looks at paths for 20 ms of work each, and `find` looks at
+all of /usr. The last column is what each RUN costs that does nothing.
 
-The second row is what overlayfs takes without any sandbox: namespaces use it, as Docker does. For make and npm the
-goals are 1.03 for namespaces, 1.15 with one id, 1.05 for chroot and 2.00 for emulated.
+The first row is what overlayfs takes without any sandbox: namespaces use it, as Docker does. For make and npm
+the goals are 1.03 for namespaces, 1.15 with one id, 1.05 for chroot and 2.00 for emulated.
 ";

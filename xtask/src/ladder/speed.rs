@@ -1,9 +1,10 @@
 //! What a sandbox costs: `cargo xtask ladder --speed --strake FILE`, with a release build.
 //!
-//! The same programs over the same tree, by chroot on the host, in each backend, and under Debian's
-//! proot. They take turns, twice, but for proot, which is slow; in each turn each program runs three
-//! times, and the best counts. Times are taken inside, so that they are the programs' own. All is on one
-//! ext4 with a journal, made for it: without one, new files take the longer the more were removed lately.
+//! The same programs over the same tree, in each backend and under Debian's proot, each time beside the
+//! host, where they run by chroot just before: machines get slower when they have worked for a while. That
+//! is done twice, but for proot, which is slow; each time each program runs twice, and the better counts.
+//! Times are taken inside, so that they are the programs' own. All is on one ext4 with a journal, made for
+//! it: without one, new files take the longer the more were removed lately.
 
 use super::{
     GRANTED, Place, USER, ending,
@@ -39,12 +40,12 @@ const PACKAGE: &str = r#"{"name": "speed", "version": "1.0.0", "dependencies": {
 
 const MAKEFILE: &str = "all: $(patsubst %.c,%.o,$(wildcard *.c))\n%.o: %.c\n\tgcc -c -o $@ $<\n";
 
-/// Prints the name and the milliseconds of each program, three times.
+/// Prints the name and the milliseconds of each program, twice.
 const MEASURE: &str = r#"
 now() { date +%s%N; }
 # Copies of the tree that are still being written are nobody's here.
 sync
-for i in 1 2 3; do
+for i in 1 2; do
   cd /srv/app; rm -rf node_modules
   t=$(now); npm ci --offline --no-audit --no-fund > /dev/null && echo "TIME npm-ci $((($(now) - t) / 1000000))"
   cd /srv/lua; make -s clean > /dev/null
@@ -61,25 +62,33 @@ type Times = BTreeMap<String, u64>;
 const PROGRAMS: [&str; 4] = ["make-lua", "npm-ci", "make-small", "find"];
 const TURNS: usize = 2;
 
-/// The best of what was measured so far.
+/// What was measured so far.
 struct Row {
     name: String,
-    times: Times,
+    /// Of each program, and of the same on the host just before.
+    pairs: Vec<(Times, Times)>,
     /// Milliseconds of a RUN that does nothing.
     each: Option<u64>,
 }
 
 impl Row {
     fn new(name: &str) -> Row {
-        Row { name: name.to_owned(), times: Times::new(), each: None }
+        Row { name: name.to_owned(), pairs: Vec::new(), each: None }
     }
 
-    fn add(&mut self, times: Times, each: Option<u64>) {
-        for (name, taken) in times {
-            let best = self.times.entry(name).or_insert(taken);
-            *best = taken.min(*best);
-        }
+    fn add(&mut self, times: Times, host: Times, each: Option<u64>) {
+        self.pairs.push((times, host));
         self.each = self.each.into_iter().chain(each).min();
+    }
+
+    /// The mean milliseconds of a program, here and on the host; `None` if it failed once.
+    fn means(&self, program: &str) -> Option<(u64, u64)> {
+        let pair =
+            |(times, host): &(Times, Times)| Some((*times.get(program)?, *host.get(program)?));
+        let pairs: Option<Vec<_>> = self.pairs.iter().map(pair).collect();
+        let (taken, host): (Vec<u64>, Vec<u64>) = pairs?.into_iter().unzip();
+        let count = taken.len() as u64;
+        Some((taken.iter().sum::<u64>() / count, host.iter().sum::<u64>() / count))
     }
 }
 
@@ -127,28 +136,31 @@ pub(super) fn run(strake: &Path, kept: Option<&Path>) -> Result<(), String> {
         ("chroot, root", Place::Root, "chroot"),
         ("emulated", Place::User(USER), "emulated"),
     ];
-    let mut rows = vec![Row::new("host, chroot"), Row::new("host, chroot in overlayfs")];
+    let mut rows = vec![Row::new("host, overlayfs alone")];
     rows.extend(backends.iter().map(|it| Row::new(it.0)));
     rows.push(Row::new("proot -0"));
     // Debian's proot does not start every program.
     let mut told = String::new();
     for turn in 0..TURNS {
-        rows[0].add(all(&on_host(&tree, "")?)?, None);
-        rows[1].add(all(&on_overlay(&tree, turn)?)?, None);
-        for (row, (name, place, backend)) in rows[2..].iter_mut().zip(backends) {
+        let host = || all(&on_host(&tree, "")?);
+        let before = host()?;
+        rows[0].add(all(&on_overlay(&tree, turn)?)?, before, None);
+        for (row, (name, place, backend)) in rows[1..].iter_mut().zip(backends) {
             let at = (place, backend);
             let store = disk.folder.join(format!("store-{}", name.replace([' ', ','], "")));
+            let before = host()?;
             let (times, each) =
                 in_strake(&lab, &layout, &store, at).map_err(|error| format!("{name}: {error}"))?;
-            row.add(times, Some(each));
+            row.add(times, before, Some(each));
             ending::check()?;
         }
         if turn > 0 {
             continue;
         }
+        let before = host()?;
         let said = under_proot(&tree)?;
         let last = rows.last_mut().ok_or("proot has a row")?;
-        last.add(times(&said), None);
+        last.add(times(&said), before, None);
         if let Some(line) = said.lines().find(|it| it.contains("rror")) {
             told = format!("\n\nOf what proot said: `{}`", line.trim());
         }
@@ -194,17 +206,18 @@ fn base(layout: &Path) -> String {
     format!("speed=oci-layout://{}:latest", layout.display())
 }
 
-/// The best time of each program that succeeded.
+/// The better time of each program that succeeded.
 fn times(told: &str) -> Times {
-    let mut row = Row::new("");
+    let mut times = Times::new();
     for line in told.lines() {
         let Some(rest) = line.split("TIME ").nth(1) else { continue };
         let mut words = rest.split_whitespace();
         if let (Some(name), Some(Ok(taken))) = (words.next(), words.next().map(str::parse)) {
-            row.add(Times::from([(name.to_owned(), taken)]), None);
+            let best = times.entry(name.to_owned()).or_insert(taken);
+            *best = taken.min(*best);
         }
     }
-    row.times
+    times
 }
 
 /// As [`times`], of programs that must all succeed.
@@ -290,22 +303,21 @@ fn build(
 }
 
 fn table(rows: &[Row]) -> String {
-    let host = &rows[0].times;
     let mut lines = vec![
         format!("| | {} | a RUN of `true` |", PROGRAMS.join(" | ")),
         "|---|".to_owned() + &"---|".repeat(PROGRAMS.len() + 1),
     ];
-    for Row { name, times, each } in rows {
+    for row in rows {
         let mut cells = Vec::new();
         for program in PROGRAMS {
-            let cell = times.get(program).zip(host.get(program)).map(|(taken, native)| {
-                let per_mille = taken * 1000 / native.max(&1);
-                format!("{taken} ms, x {}.{:02}", per_mille / 1000, per_mille % 1000 / 10)
+            let cell = row.means(program).map(|(taken, host)| {
+                let percent = (taken * 100 + host / 2) / host.max(1);
+                format!("{taken} : {host} ms, x {}.{:02}", percent / 100, percent % 100)
             });
             cells.push(cell.unwrap_or_else(|| "fails".to_owned()));
         }
-        cells.push(each.map_or_else(String::new, |it| format!("{it} ms")));
-        lines.push(format!("| {name} | {} |", cells.join(" | ")));
+        cells.push(row.each.map_or_else(String::new, |it| format!("{it} ms")));
+        lines.push(format!("| {} | {} |", row.name, cells.join(" | ")));
     }
     lines.join("\n")
 }
