@@ -1,10 +1,10 @@
 //! What a sandbox costs: `cargo xtask ladder --speed --strake FILE`, with a release build.
 //!
 //! The same programs over the same tree, in each backend and under Debian's proot, each time beside the
-//! host, where they run by chroot just before: machines get slower when they have worked for a while. That
-//! is done twice, but for proot, which is slow; each time each program runs twice, and the better counts.
-//! Times are taken inside, so that they are the programs' own. All is on one ext4 with a journal, made for
-//! it: without one, new files take the longer the more were removed lately.
+//! host, where they run by chroot just before: machines get slower when they have worked for a while. Each
+//! program runs twice, and the better counts. Times are taken inside, so that they are the programs' own.
+//! All is on one ext4 with a journal, made for it: without one, new files take the longer the more were
+//! removed lately.
 
 use super::{
     GRANTED, Place, USER, ending,
@@ -60,35 +60,20 @@ done
 type Times = BTreeMap<String, u64>;
 
 const PROGRAMS: [&str; 4] = ["make-lua", "npm-ci", "make-small", "find"];
-const TURNS: usize = 2;
 
 /// What was measured so far.
 struct Row {
     name: String,
     /// Of each program, and of the same on the host just before.
-    pairs: Vec<(Times, Times)>,
+    times: Times,
+    host: Times,
     /// Milliseconds of a RUN that does nothing.
     each: Option<u64>,
 }
 
 impl Row {
     fn new(name: &str) -> Row {
-        Row { name: name.to_owned(), pairs: Vec::new(), each: None }
-    }
-
-    fn add(&mut self, times: Times, host: Times, each: Option<u64>) {
-        self.pairs.push((times, host));
-        self.each = self.each.into_iter().chain(each).min();
-    }
-
-    /// The mean milliseconds of a program, here and on the host; `None` if it failed once.
-    fn means(&self, program: &str) -> Option<(u64, u64)> {
-        let pair =
-            |(times, host): &(Times, Times)| Some((*times.get(program)?, *host.get(program)?));
-        let pairs: Option<Vec<_>> = self.pairs.iter().map(pair).collect();
-        let (taken, host): (Vec<u64>, Vec<u64>) = pairs?.into_iter().unzip();
-        let count = taken.len() as u64;
-        Some((taken.iter().sum::<u64>() / count, host.iter().sum::<u64>() / count))
+        Row { name: name.to_owned(), times: Times::new(), host: Times::new(), each: None }
     }
 }
 
@@ -136,35 +121,24 @@ pub(super) fn run(strake: &Path, kept: Option<&Path>) -> Result<(), String> {
         ("chroot, root", Place::Root, "chroot"),
         ("emulated", Place::User(USER), "emulated"),
     ];
-    let mut rows = vec![Row::new("host, overlayfs alone")];
-    rows.extend(backends.iter().map(|it| Row::new(it.0)));
-    rows.push(Row::new("proot -0"));
-    // Debian's proot does not start every program.
-    let mut told = String::new();
-    for turn in 0..TURNS {
-        let host = || all(&on_host(&tree, "")?);
-        let before = host()?;
-        rows[0].add(all(&on_overlay(&tree, turn)?)?, before, None);
-        for (row, (name, place, backend)) in rows[1..].iter_mut().zip(backends) {
-            let at = (place, backend);
-            let store = disk.folder.join(format!("store-{}", name.replace([' ', ','], "")));
-            let before = host()?;
-            let (times, each) =
-                in_strake(&lab, &layout, &store, at).map_err(|error| format!("{name}: {error}"))?;
-            row.add(times, before, Some(each));
-            ending::check()?;
-        }
-        if turn > 0 {
-            continue;
-        }
-        let before = host()?;
-        let said = under_proot(&tree)?;
-        let last = rows.last_mut().ok_or("proot has a row")?;
-        last.add(times(&said), before, None);
-        if let Some(line) = said.lines().find(|it| it.contains("rror")) {
-            told = format!("\n\nOf what proot said: `{}`", line.trim());
-        }
+    let host = || all(&on_host(&tree, "")?);
+    let mut rows = vec![Row { host: host()?, ..Row::new("host, overlayfs alone") }];
+    rows[0].times = all(&on_overlay(&tree)?)?;
+    for (name, place, backend) in backends {
+        let host = host()?;
+        let store = disk.folder.join(format!("store-{}", name.replace([' ', ','], "")));
+        let (times, each) = in_strake(&lab, &layout, &store, (place, backend))
+            .map_err(|error| format!("{name}: {error}"))?;
+        rows.push(Row { times, host, each: Some(each), ..Row::new(name) });
+        ending::check()?;
     }
+    // Debian's proot does not start every program.
+    let host = host()?;
+    let said = under_proot(&tree)?;
+    rows.push(Row { times: times(&said), host, ..Row::new("proot -0") });
+    let line = said.lines().find(|it| it.contains("rror"));
+    let mut told =
+        line.map_or_else(String::new, |it| format!("\n\nOf what proot said: `{}`", it.trim()));
     told.insert_str(0, &table(&rows));
     page::write_speed(&told)
 }
@@ -236,9 +210,9 @@ fn on_host(tree: &Path, first: &str) -> Result<String, String> {
 }
 
 /// In an overlay of the tree, as Docker would have it: what this costs is nobody's sandbox.
-fn on_overlay(tree: &Path, turn: usize) -> Result<String, String> {
+fn on_overlay(tree: &Path) -> Result<String, String> {
     let folder = |name: &str| -> Result<PathBuf, String> {
-        let folder = tree.with_file_name(format!("overlay-{turn}-{name}"));
+        let folder = tree.with_file_name(format!("overlay-{name}"));
         fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         Ok(folder)
     };
@@ -310,8 +284,8 @@ fn table(rows: &[Row]) -> String {
     for row in rows {
         let mut cells = Vec::new();
         for program in PROGRAMS {
-            let cell = row.means(program).map(|(taken, host)| {
-                let percent = (taken * 100 + host / 2) / host.max(1);
+            let cell = row.times.get(program).zip(row.host.get(program)).map(|(taken, host)| {
+                let percent = (taken * 100 + host / 2) / (*host).max(1);
                 format!("{taken} : {host} ms, x {}.{:02}", percent / 100, percent % 100)
             });
             cells.push(cell.unwrap_or_else(|| "fails".to_owned()));
