@@ -37,9 +37,9 @@ pub(crate) fn labels(written: &[String]) -> Result<Vec<(String, String)>, Failur
     pairs("--label", &written.iter().map(whole).collect::<Vec<_>>())
 }
 
-/// `--shm-size`.
-pub(crate) fn shm_size(text: &str) -> Result<u64, Failure> {
-    crate::units::size(text).map_err(|error| Failure::usage(format!("--shm-size: {error}")))
+/// The size that a flag has.
+pub(crate) fn size(flag: &str, text: &str) -> Result<u64, Failure> {
+    crate::units::size(text).map_err(|error| Failure::usage(format!("{flag}: {error}")))
 }
 
 /// `NAME=VALUE` pairs of `flag`.

@@ -1,7 +1,7 @@
 //! Flags that only a RUN sees: `--ssh`, `--ulimit`, `--allow`, `--cdi-dir`, and the build arguments
 //! that mean something to every RUN.
 
-use crate::{args::RunArgs, environment, failure::Failure};
+use crate::{args::RunArgs, environment, failure::Failure, inputs};
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::unix::fs::FileTypeExt,
@@ -138,11 +138,8 @@ fn ulimits(written: &[String]) -> Result<Vec<Ulimit>, Failure> {
 /// `--memory` and the flags after it.
 fn limits(args: &RunArgs) -> Result<Limits, Failure> {
     let size = |flag: &str, text: &Option<String>| {
-        let size = |text: &String| {
-            crate::units::size(text).map_err(|error| Failure::usage(format!("{flag}: {error}")))
-        };
         // 0 limits nothing, as in Docker.
-        text.as_ref().map(size).transpose().map(|it| it.filter(|it| *it > 0))
+        text.as_ref().map(|it| inputs::size(flag, it)).transpose().map(|it| it.filter(|it| *it > 0))
     };
     let some = |number: Option<u64>| number.filter(|it| *it > 0);
     let memory = size("--memory", &args.memory)?;

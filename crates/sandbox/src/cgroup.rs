@@ -104,7 +104,6 @@ fn settings(limits: &Limits) -> Vec<Setting> {
         let files = ["cpu.shares", "cpu.weight"];
         add("cpu", files, [shares.to_string(), weight.to_string()], false);
     }
-    // A group of the first version starts without any.
     let (cpus, mems) = (&limits.cpuset_cpus, &limits.cpuset_mems);
     for (asked, file) in [(cpus, "cpuset.cpus"), (mems, "cpuset.mems")] {
         if let Some(list) = asked {
@@ -142,10 +141,10 @@ impl Group {
                 None => (second.clone().ok_or(Errno::NOTSUP).step(step)?, 1),
             };
             let folder = parent.join(&name);
+            if version == 1 {
+                hand_on(&parent, controller).step(step)?;
+            }
             if !group.folders.contains(&folder) {
-                if version == 1 {
-                    hand_on(&parent, controller).step(step)?;
-                }
                 // One of that number was perhaps killed with all that it had started.
                 let _left_over = fs::remove_dir(&folder);
                 fs::create_dir(&folder).step(|| format!("cgroup: create {}", folder.display()))?;
@@ -153,8 +152,6 @@ impl Group {
                 if version == 0 && controller == "cpuset" {
                     inherit(&parent, &folder).step(step)?;
                 }
-            } else if version == 1 {
-                hand_on(&parent, controller).step(step)?;
             }
             let (file, value) = (setting.files[version], &setting.values[version]);
             let path = folder.join(file);

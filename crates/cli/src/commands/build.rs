@@ -104,7 +104,7 @@ fn build(args: BuildArgs, mode: Mode, signals: &Signals) -> Result<(), Failure> 
         source_date_epoch: source_date_epoch.map(i64::from),
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
         extra_hosts: inputs::extra_hosts(&args.add_hosts)?,
-        shm_size: args.shm_size.as_deref().map(inputs::shm_size).transpose()?,
+        shm_size: args.shm_size.as_deref().map(|it| inputs::size("--shm-size", it)).transpose()?,
         run,
         host_env: Vec::new(),
         made: Mutex::default(),

@@ -37,6 +37,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rustix::io::Errno;
 
+use crate::identity::carried;
 use crate::spec::Network;
 use crate::sys::memory;
 use found::{Found, Key};
@@ -102,7 +103,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl World {
     fn state(&self, pid: u32) -> Arc<State> {
-        let number = state::number_of(pid);
+        let number = carried(pid);
         lock(&self.states).get(number)
     }
 

@@ -79,7 +79,7 @@ impl States {
         number
     }
 
-    /// A state by its number, as [`number_of`] returns it.
+    /// A state by its number, as a process carries it.
     pub(super) fn get(&self, number: u64) -> Arc<State> {
         let index = usize::try_from(number).ok();
         Arc::clone(index.and_then(|index| self.all.get(index)).unwrap_or(&self.all[0]))
@@ -96,9 +96,4 @@ impl States {
         change(&mut state);
         set_limit_of(pid, CARRIER, self.number(state), hard)
     }
-}
-
-/// The number of what a process has; root's at the top of the tree where that cannot be known.
-pub(super) fn number_of(pid: u32) -> u64 {
-    limit_of(pid, CARRIER).map_or(0, |(soft, _)| soft)
 }

@@ -41,6 +41,11 @@ use crate::sys::process::{limit_of, set_limit_of};
 /// The resource limit that carries credentials: RLIMIT_LOCKS.
 pub(crate) const CARRIER: u32 = 10;
 
+/// The number that a process carries; 0, which is root's, where that cannot be known.
+pub(crate) fn carried(pid: u32) -> u64 {
+    limit_of(pid, CARRIER).map_or(0, |(soft, _)| soft)
+}
+
 /// Who knows which credentials a process has.
 pub(crate) trait Holder {
     /// The credentials of a process.
@@ -198,8 +203,7 @@ impl Holder for Engine {
         if !self.has_others {
             return first.clone();
         }
-        let number = limit_of(pid, CARRIER).map_or(0, |(soft, _)| soft);
-        self.table.get(CredentialsId(number))
+        self.table.get(CredentialsId(carried(pid)))
     }
 
     fn set_credentials(&mut self, pid: u32, credentials: Credentials) -> Result<(), Errno> {
