@@ -125,7 +125,7 @@ impl Inner {
             if answer.status() == 404 {
                 return Err(Failed::from(Error::NotFound { reference: name.clone() }));
             }
-            if !answer.status().is_success() {
+            if answer.status() != 200 {
                 return Err(Failed::from(answer.failure().await));
             }
             let content_type = answer.header(CONTENT_TYPE).map(str::to_owned);
@@ -153,7 +153,7 @@ impl Inner {
             .retry(&reference.to_string(), async || {
                 let answer = self.ask(&host, reference, scopes, Method::HEAD).await?;
                 match answer.status().as_u16() {
-                    200..=299 => Ok(Some(said_digest(&answer))),
+                    200 => Ok(Some(said_digest(&answer))),
                     404 => Ok(None),
                     _ => Err(Failed::from(self.failed_head(&host, scopes, answer).await)),
                 }

@@ -238,6 +238,18 @@ fn what_is_missing_is_named() {
     assert_eq!(client_of(&fake).head_manifest(&reference(&fake.name("a:1"))).unwrap(), None);
 }
 
+/// A proxy that answers twice gives the answers of earlier requests, of a PUT of the same bytes say: a name
+/// that seems to be there already would not be written.
+#[test]
+fn an_answer_to_another_question_is_asked_for_again() {
+    let digest = Digest::of(b"{}").to_string();
+    let fake = Fake::start(move |request, number| {
+        let stale = Reply::status(201).with("Docker-Content-Digest", &digest);
+        (request.is("HEAD", "/manifests/") && number == 0).then_some(stale)
+    });
+    assert_eq!(client_of(&fake).head_manifest(&reference(&fake.name("a:1"))).unwrap(), None);
+}
+
 #[test]
 fn a_registry_that_is_down_is_named() {
     let name = reference("127.0.0.1:1/a:1");
