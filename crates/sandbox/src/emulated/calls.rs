@@ -142,6 +142,7 @@ pub(super) fn answer(world: &Arc<World>, call: &Call) -> Answered {
     }
     match call.number {
         libc::SYS_bind | libc::SYS_connect | libc::SYS_sendto => sockets::answer(&caller, call),
+        libc::SYS_getsockopt => sockets::peer(&caller, call),
         libc::SYS_socket => sockets::socket(&caller, call),
         libc::SYS_capset => {
             // What it says of credentials that are kept counts; the kernel's own capabilities are few.

@@ -63,6 +63,8 @@ struct World {
     specials: Mutex<BTreeMap<Key, (u32, u32)>>,
     /// Sockets that nobody has connected yet, the oldest first.
     sockets: Mutex<VecDeque<(u64, OwnedFd)>>,
+    /// Who has connected which sockets, the oldest first.
+    peers: Mutex<VecDeque<(u64, sockets::Peer)>>,
     /// Inotify instances of programs, the oldest first.
     watchers: Mutex<VecDeque<watches::Watcher>>,
     terminals: Mutex<BTreeSet<u32>>,

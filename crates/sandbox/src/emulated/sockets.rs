@@ -14,12 +14,17 @@ use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketT
 use super::calls::{Answered, CWD, Caller, DONE, Reply};
 use super::names::Place;
 use super::paths::descriptor;
+use super::procfs::group_of;
+use super::{World, lock};
 use crate::identity::Call;
+use crate::identity::sockets::{asks_for_peer, write_peer};
 use crate::spec::Network;
-use crate::sys::memory;
+use crate::sys::{diag, memory};
 
 /// How many unconnected sockets are kept.
 const KEPT: usize = 512;
+/// Of how many connections it is known who made them.
+const CONNECTED: usize = 4096;
 
 pub(super) fn socket(caller: &Caller<'_>, call: &Call) -> Answered {
     let [family, kind, protocol, ..] = call.arguments;
@@ -45,6 +50,52 @@ pub(super) fn socket(caller: &Caller<'_>, call: &Call) -> Answered {
     let kept = socket.try_clone().map_err(|_| Errno::MFILE)?;
     caller.world.keep_socket(inode, kept, KEPT);
     Ok(Reply::Descriptor { file: socket, close_on_exec })
+}
+
+/// Says who is at the other end: who connected, as far as that was here, or the caller itself, which made
+/// both ends.
+pub(super) fn peer(caller: &Caller<'_>, call: &Call) -> Answered {
+    if !asks_for_peer(call) {
+        return Ok(Reply::GoOn);
+    }
+    let inode = inode(caller, call.arguments[0])?;
+    let peer = u32::try_from(inode).ok().and_then(|it| diag::peer(it).ok().flatten());
+    let connected = peer.and_then(|it| caller.world.connected(u64::from(it)));
+    let Peer { pid, uid, gid } = connected.unwrap_or_else(|| Peer::of(caller));
+    write_peer(call, pid, (uid, gid))?;
+    DONE
+}
+
+/// Who has connected a socket.
+#[derive(Clone, Copy)]
+pub(super) struct Peer {
+    pid: u32,
+    uid: u32,
+    gid: u32,
+}
+
+impl Peer {
+    fn of(caller: &Caller<'_>) -> Self {
+        let credentials = caller.credentials();
+        let pid = group_of(caller.pid).unwrap_or(caller.pid);
+        Self { pid, uid: credentials.user.effective, gid: credentials.group.effective }
+    }
+}
+
+impl World {
+    /// Remembers who connects a socket, by its inode.
+    fn note_connecting(&self, inode: u64, peer: Peer) {
+        let mut peers = lock(&self.peers);
+        if peers.len() == CONNECTED {
+            peers.pop_front();
+        }
+        peers.push_back((inode, peer));
+    }
+
+    fn connected(&self, inode: u64) -> Option<Peer> {
+        let peers = lock(&self.peers);
+        peers.iter().rev().find(|(of, _)| *of == inode).map(|(_, peer)| *peer)
+    }
 }
 
 pub(super) fn answer(caller: &Caller<'_>, call: &Call) -> Answered {
@@ -142,6 +193,7 @@ fn connect(caller: &Caller<'_>, inode: u64, path: &[u8]) -> Answered {
     caller.permit(&caller.meta(&found), 2)?;
     let socket = caller.world.take_socket(inode).ok_or(Errno::ISCONN)?;
     let world = std::sync::Arc::clone(caller.world);
+    world.note_connecting(inode, Peer::of(caller));
     Ok(Reply::Waiting(Box::new(move || {
         let found = found;
         let connected = SocketAddrUnix::new(&found.path)

@@ -137,6 +137,7 @@ fn supervise(
         has_roots: false.into(),
         specials: Mutex::default(),
         sockets: Mutex::default(),
+        peers: Mutex::default(),
         watchers: Mutex::default(),
         terminals: Mutex::default(),
         stand_ins: Mutex::default(),

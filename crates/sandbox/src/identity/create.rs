@@ -17,20 +17,24 @@ const CWD_ARGUMENT: u64 = libc::AT_FDCWD as u64;
 const TEMPORARY: u64 = (libc::O_TMPFILE & !libc::O_DIRECTORY) as u64;
 
 /// A directory in which something is to be made.
-struct Folder {
-    place: Place,
-    name: Vec<u8>,
+pub(super) struct Folder {
+    pub(super) place: Place,
+    pub(super) name: Vec<u8>,
     mode: u32,
 }
 
 impl Folder {
     /// Returns whether the kernel, which knows only root, makes the right file here by itself.
-    fn suits_kernel(&self, credentials: &Credentials) -> bool {
+    pub(super) fn suits_kernel(&self, credentials: &Credentials) -> bool {
         credentials.makes_root_files() && self.mode & libc::S_ISGID == 0
     }
 
     /// Returns who owns what `credentials` make here, if they may make anything.
-    fn new_owner(&self, engine: &Engine, credentials: &Credentials) -> Option<(u32, u32)> {
+    pub(super) fn new_owner(
+        &self,
+        engine: &Engine,
+        credentials: &Credentials,
+    ) -> Option<(u32, u32)> {
         let owner = engine.recorded(&self.place).unwrap_or((0, 0));
         let inherits = self.mode & libc::S_ISGID != 0;
         let gid = if inherits { owner.1 } else { credentials.group.file_system };
@@ -39,7 +43,7 @@ impl Folder {
 }
 
 /// Finds the directory of a path; `None` where the kernel's own answer is the right one.
-fn folder(engine: &Engine, pid: u32, dir: u64, path: &[u8]) -> Option<Folder> {
+pub(super) fn folder(engine: &Engine, pid: u32, dir: u64, path: &[u8]) -> Option<Folder> {
     let (parent, name) = parent(path)?;
     let place = of_path(engine, pid, dir, parent, true).ok()?;
     let mode = memory::stat(&place.path, 0).ok()?.st_mode;
@@ -190,7 +194,7 @@ fn of_own_descriptor(link: &str) -> Result<Place, Errno> {
 }
 
 /// Does something under the umask of another process; this process's own is 0.
-fn with_umask_of<T>(pid: u32, act: impl FnOnce() -> T) -> T {
+pub(super) fn with_umask_of<T>(pid: u32, act: impl FnOnce() -> T) -> T {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let mask = status
         .lines()

@@ -22,6 +22,7 @@ mod owners;
 pub(crate) mod place;
 mod real;
 pub(crate) mod record;
+pub(crate) mod sockets;
 mod special;
 mod stat;
 
@@ -175,6 +176,8 @@ impl Engine {
             libc::SYS_flistxattr | libc::SYS_listxattr | libc::SYS_llistxattr => {
                 owners::list_attributes(self, call)
             }
+            libc::SYS_bind => sockets::bind(self, call, still_there),
+            libc::SYS_getsockopt => sockets::peer(self, call),
             libc::SYS_openat | libc::SYS_openat2 => create::open(self, call, still_there),
             libc::SYS_mkdirat | libc::SYS_mknodat | libc::SYS_symlinkat => {
                 create::make(self, call, still_there)

@@ -96,7 +96,7 @@ pub(super) fn of_descriptor(pid: u32, number: u64) -> Result<Place, Errno> {
 }
 
 /// Descriptors are 32-bit numbers in 64-bit registers.
-fn descriptor(number: u64) -> i32 {
+pub(super) fn descriptor(number: u64) -> i32 {
     ((number & u64::from(u32::MAX)) as u32).cast_signed()
 }
 

@@ -43,10 +43,14 @@ pub(super) fn rules() -> Vec<Rule> {
     #[cfg(target_arch = "x86_64")]
     rules.push((libc::SYS_setrlimit, Verdict::IgnoreIf(0, CARRIER, 1)));
     rules.push((libc::SYS_openat, Verdict::NotifyBits(2, CHANGES)));
+    rules.push((libc::SYS_getsockopt, Verdict::NotifyValues(2, PEER)));
     rules.push((libc::SYS_prctl, Verdict::NotifyValues(0, KEEPS)));
     rules.push((libc::SYS_prlimit64, Verdict::IgnoreIf(1, CARRIER, 2)));
     rules
 }
+
+/// Who is at the other end of a socket.
+const PEER: &[u32] = &[libc::SO_PEERCRED.cast_unsigned()];
 
 /// What has to do with capabilities that outlast root.
 const KEEPS: &[u32] =
@@ -79,6 +83,7 @@ pub(super) fn devices() -> Vec<Rule> {
 }
 
 const ALWAYS: &[libc::c_long] = &[
+    libc::SYS_bind,
     libc::SYS_capset,
     libc::SYS_chroot,
     libc::SYS_execve,

@@ -1,5 +1,6 @@
 //! The only place for `unsafe`: one small wrapper for each call that rustix does not have.
 
+pub(crate) mod diag;
 pub(crate) mod memory;
 pub(crate) mod mount;
 pub(crate) mod net;

@@ -194,3 +194,55 @@ fn capabilities_can_be_set_again() {
         assert_eq!(it.print("setpriv --nnp id -u"), "0\n", "{who:?}");
     }
 }
+
+/// What /usr has is needed for Python.
+const USR: [&str; 6] =
+    ["--bind-ro", "/usr:/usr", "--bind-ro", "/lib:/lib", "--bind-ro", "/lib64:/lib64"];
+
+#[test]
+fn whoever_connects_is_known_and_a_socket_is_its_makers() {
+    let program = r#"
+import os, socket, struct
+def peer(socket_): return struct.unpack('3i', socket_.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+listener = socket.socket(socket.AF_UNIX); listener.bind('/tmp/l'); os.chmod('/tmp/l', 0o777); listener.listen()
+child = os.fork()
+if child == 0:
+    os.setgid(1001); os.setuid(1000)
+    client = socket.socket(socket.AF_UNIX); client.connect('/tmp/l'); client.recv(1)
+    own = socket.socket(socket.AF_UNIX); own.bind('/tmp/b'); os.chmod('/tmp/b', 0o640)
+    it = os.stat('/tmp/b'); print(it.st_uid, it.st_gid, oct(it.st_mode), flush=True)
+    try: socket.socket(socket.AF_UNIX).bind('/tmp/b')
+    except OSError as error: print(error.strerror, flush=True)
+    try: socket.socket(socket.AF_UNIX).bind('/etc/b')
+    except OSError as error: print(error.strerror, flush=True)
+    os._exit(0)
+server, _ = listener.accept(); found = peer(server); print(found[0] == child, found[1:], flush=True)
+server.send(b'x')
+one, two = socket.socketpair(); found = peer(one); print(found[0] == os.getpid(), found[1:], flush=True)
+os.wait()
+"#;
+    for who in EVERYBODY {
+        let it = TestBox::new(who).with(&USR);
+        let seen = it.print(&format!("/usr/bin/python3 -c \"{program}\"; rm /tmp/l /tmp/b"));
+        let mut lines: Vec<&str> = seen.lines().collect();
+        lines.sort_unstable();
+        let wanted = [
+            "1000 1001 0o140640",
+            "Address already in use",
+            "Permission denied",
+            "True (0, 0)",
+            "True (1000, 1001)",
+        ];
+        assert_eq!(lines, wanted, "{who:?}");
+    }
+}
+
+#[test]
+fn usual_devices_that_are_made_work_without_namespaces() {
+    let it = TestBox::new(Who::Emulated);
+    let script = "mknod /n c 1 3; mknod /z c 1 5; mknod /k c 1 2; echo lost > /n; cat /n
+        head -c 3 /z | od -An -tx1; cat /k 2>&1; stat -c %F /n";
+    let wanted =
+        " 00 00 00\ncat: can't open '/k': Operation not permitted\ncharacter special file\n";
+    assert_eq!(it.print(script), wanted);
+}
