@@ -16,6 +16,18 @@ pub(super) struct Segment {
     pub(super) flags: u32,
 }
 
+impl Segment {
+    /// Whether a file can have it and memory can hold it.
+    fn is_possible(&self) -> bool {
+        let below =
+            |start: u64, length: u64| start.checked_add(length).is_some_and(|end| end < 1 << 47);
+        below(self.address, self.in_memory)
+            && below(self.offset, self.in_file)
+            && self.in_file <= self.in_memory
+            && self.offset % PAGE == self.address % PAGE
+    }
+}
+
 /// An ELF file of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Elf {
@@ -36,6 +48,8 @@ const MACHINE: u16 = 183;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const MACHINE: u16 = 243;
 
+/// Bytes of a page of memory.
+pub(super) const PAGE: u64 = 4096;
 const HEADER: usize = 56;
 const LOAD: u32 = 1;
 const INTERPRETER: u32 = 3;
@@ -64,12 +78,21 @@ impl Elf {
         for header in headers.as_chunks::<HEADER>().0 {
             elf.add(file, header)?;
         }
+        if elf.segments.is_empty() {
+            return Err(Errno::NOEXEC);
+        }
         if elf.headers.0 == 0 {
             let holds = |it: &&Segment| it.offset <= at && at < it.offset + it.in_file;
             let segment = elf.segments.iter().find(holds).ok_or(Errno::NOEXEC)?;
             elf.headers.0 = at - segment.offset + segment.address;
         }
         Ok(elf)
+    }
+
+    /// The page that it begins at, as its file has it.
+    pub(super) fn start(&self) -> u64 {
+        let first = self.segments.iter().map(|it| it.address).min();
+        first.unwrap_or_default() & !(PAGE - 1)
     }
 
     fn add(&mut self, file: &File, header: &[u8; HEADER]) -> Result<(), Errno> {
@@ -81,7 +104,12 @@ impl Elf {
             in_memory: long(header, 40),
         };
         match word(header, 0) {
-            LOAD if segment.in_memory > 0 => self.segments.push(segment),
+            LOAD if segment.in_memory > 0 => {
+                if !segment.is_possible() {
+                    return Err(Errno::NOEXEC);
+                }
+                self.segments.push(segment);
+            }
             INTERPRETER => {
                 let length = usize::try_from(segment.in_file).map_err(|_| Errno::NOEXEC)?;
                 let mut path = vec![0; length.min(4096)];

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::World;
-use super::elf::Segment;
+use super::elf::{Elf, PAGE, Segment};
 use super::exec::{Plan, comm};
 use crate::sys::trace::{self, Registers, Stop};
 use crate::sys::{memory, notify};
@@ -23,7 +23,6 @@ use crate::sys::{memory, notify};
 const RED_ZONE: u64 = 128;
 /// What is surely there below that.
 const SMALL: usize = 3000;
-const PAGE: u64 = 4096;
 
 /// Executes a program in the thread that waits in a call; answers that call whatever happens.
 pub(super) fn execute(world: &Arc<World>, id: u64, pid: u32, plan: Plan) {
@@ -45,7 +44,7 @@ pub(super) fn execute(world: &Arc<World>, id: u64, pid: u32, plan: Plan) {
         return;
     }
     let _gone = notify::answer(listener, id, Err(Errno::INTR));
-    let mut tracee = Tracee { world, pid, given };
+    let mut tracee = Tracee { world, pid, held: 0, given };
     if tracee.run(&plan).is_err() {
         tracee.end();
     }
@@ -54,6 +53,8 @@ pub(super) fn execute(world: &Arc<World>, id: u64, pid: u32, plan: Plan) {
 struct Tracee<'a> {
     world: &'a Arc<World>,
     pid: u32,
+    /// The signal that came meanwhile: only one cannot be blocked and does not end it.
+    held: i32,
     /// The program's descriptor in the tracee.
     given: Option<u32>,
 }
@@ -70,6 +71,10 @@ impl Tracee<'_> {
             // A thread that executes becomes the first of its process.
             Stop::Executed => {
                 self.pid = pid;
+                Ok(stop)
+            }
+            Stop::Signal(signal) if signal != libc::SIGTRAP => {
+                self.held = signal;
                 Ok(stop)
             }
             _ => Ok(stop),
@@ -91,7 +96,7 @@ impl Tracee<'_> {
 
     fn run(&mut self, plan: &Plan) -> Result<(), Errno> {
         while self.wait()? != Stop::Asked {
-            trace::go_to_call(self.pid, 0)?;
+            trace::go_on(self.pid)?;
         }
         let before = trace::registers(self.pid)?;
         let blocked = trace::blocked(self.pid)?;
@@ -112,7 +117,7 @@ impl Tracee<'_> {
                 trace::block(self.pid, blocked)?;
             }
         }
-        trace::detach(self.pid)
+        trace::detach(self.pid, self.held)
     }
 
     /// Makes the thread execute the file on the host; the error is that of the call.
@@ -133,19 +138,15 @@ impl Tracee<'_> {
     }
 
     fn outcome_of_call(&mut self) -> Result<Result<(), i32>, Errno> {
-        let mut calls = 0;
+        trace::step(self.pid)?;
         loop {
-            trace::go_to_call(self.pid, 0)?;
             match self.wait()? {
                 Stop::Executed => return Ok(Ok(())),
-                Stop::Call => {
-                    calls += 1;
-                    if calls == 2 {
-                        let result = trace::registers(self.pid)?.rax.cast_signed();
-                        return Ok(Err(i32::try_from(-result).unwrap_or(libc::ENOEXEC)));
-                    }
+                Stop::Signal(libc::SIGTRAP) => {
+                    let result = trace::registers(self.pid)?.rax.cast_signed();
+                    return Ok(Err(i32::try_from(-result).unwrap_or(libc::ENOEXEC)));
                 }
-                Stop::Asked | Stop::Signal(_) => {}
+                Stop::Asked | Stop::Signal(_) => trace::step(self.pid)?,
                 Stop::Ended(_) => return Err(Errno::SRCH),
             }
         }
@@ -207,7 +208,7 @@ impl Tracee<'_> {
         Ok(result)
     }
 
-    /// The new program stands before its first instruction.
+    /// The new program is in memory; none of its instructions has run.
     fn loaded(&mut self, plan: &Plan) -> Result<(), Errno> {
         memory::forget(self.pid);
         let executed = std::ffi::CString::new(format!("/proc/{}/exe", self.pid));
@@ -220,27 +221,28 @@ impl Tracee<'_> {
         self.world.change_state(self.pid, |state| {
             (state.credentials, state.program) = (credentials, program);
         })?;
-        trace::go_to_call(self.pid, 0)?;
-        self.wait()?;
         let start = trace::registers(self.pid)?;
         let mut stack = Stack::read(self.pid, start.rsp)?;
         self.name(plan, &stack)?;
-        let call = Registers { rip: call_instruction(self.pid, &stack)? + 2, ..start };
-        if let Some((_, elf)) = &plan.program {
-            let base = self.map(&call, &elf.segments, elf.movable)?;
-            stack.set(libc::AT_BASE, stack.get(libc::AT_ENTRY) - plan.entry);
-            stack.set(libc::AT_PHDR, base + elf.headers.0);
-            stack.set(libc::AT_PHNUM, elf.headers.1);
-            stack.set(libc::AT_ENTRY, base + elf.entry);
-        }
+        let mut calls = Calls::default();
         if comm(&plan.name) != comm(plan.image.as_bytes()) {
-            let comm = [comm(&plan.name).as_slice(), b"\0"].concat();
-            let room = start.rsp - RED_ZONE - 16;
-            memory::write(self.pid, room, &comm)?;
-            let naming = [libc::PR_SET_NAME as u64, room, 0, 0, 0, 0];
-            self.inject(&call, libc::SYS_prctl, naming)?;
+            calls.name(&comm(&plan.name));
         }
-        trace::set_registers(self.pid, &start)?;
+        if let Some((_, elf)) = &plan.program {
+            let fd = u64::from(self.given.ok_or(Errno::BADF)?);
+            calls.map(elf, fd)?;
+        }
+        let base = self.make(&calls, &start)?;
+        if let Some((_, elf)) = &plan.program {
+            for (at, length) in calls.zeroes {
+                memory::write(self.pid, base + at, &vec![0; length])?;
+            }
+            let moved = base.wrapping_sub(elf.start());
+            stack.set(libc::AT_BASE, stack.get(libc::AT_ENTRY) - plan.entry);
+            stack.set(libc::AT_PHDR, moved.wrapping_add(elf.headers.0));
+            stack.set(libc::AT_PHNUM, elf.headers.1);
+            stack.set(libc::AT_ENTRY, moved.wrapping_add(elf.entry));
+        }
         let user = &plan.credentials.user;
         stack.set(libc::AT_UID, u64::from(user.real));
         stack.set(libc::AT_EUID, u64::from(user.effective));
@@ -258,34 +260,126 @@ impl Tracee<'_> {
         memory::write(self.pid, stack.get(libc::AT_EXECFN), &name)
     }
 
-    /// Maps a program as execve(2) does; returns by how much it was moved.
-    fn map(&mut self, call: &Registers, segments: &[Segment], movable: bool) -> Result<u64, Errno> {
-        let fd = u64::from(self.given.ok_or(Errno::BADF)?);
-        let down = |address: u64| address & !(PAGE - 1);
-        let first = segments.iter().map(|it| down(it.address)).min().ok_or(Errno::NOEXEC)?;
-        let end = segments.iter().map(|it| it.address + it.in_memory).max().ok_or(Errno::NOEXEC)?;
-        let length = (end - first).next_multiple_of(PAGE);
-        let anonymous = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as u64;
-        let (at, fixed) = if movable { (0, 0) } else { (first, libc::MAP_FIXED_NOREPLACE as u64) };
-        let reserve = [at, length, 0, anonymous | fixed, u64::MAX, 0];
-        let base = self.inject(call, libc::SYS_mmap, reserve)?;
-        let moved = base.wrapping_sub(first);
-        for segment in segments {
-            self.map_one(call, segment, moved, fd)?;
+    /// Has the thread make calls, by instructions that stand for so long where the program begins;
+    /// returns where the program that was mapped is, if one was.
+    fn make(&mut self, calls: &Calls, start: &Registers) -> Result<u64, Errno> {
+        if calls.calls.is_empty() {
+            return Ok(0);
         }
-        self.inject(call, libc::SYS_close, [fd, 0, 0, 0, 0, 0])?;
-        Ok(moved)
+        let table = calls.laid_out(start.rsp);
+        memory::write(self.pid, table.at, &table.bytes)?;
+        // All in the page that the program begins in, which is there.
+        let code = start.rip.min((start.rip & !(PAGE - 1)) + PAGE - LOOP.len() as u64);
+        let mut instead = [0; LOOP.len()];
+        if memory::read(self.pid, code, &mut instead)? != instead.len() {
+            return Err(Errno::FAULT);
+        }
+        trace::poke(self.pid, code, &LOOP)?;
+        let (rip, rbx, rbp, r15) = (code, table.at, table.end, 0);
+        trace::set_registers(self.pid, &Registers { rip, rbx, rbp, r15, ..*start })?;
+        trace::go_on(self.pid)?;
+        while self.wait()? != Stop::Signal(libc::SIGTRAP) {
+            trace::go_on(self.pid)?;
+        }
+        let base = trace::registers(self.pid)?.r15;
+        trace::poke(self.pid, code, &instead)?;
+        trace::set_registers(self.pid, &Registers { rax: 0, orig_rax: u64::MAX, ..*start })?;
+        let mut results = vec![0; table.bytes.len()];
+        if memory::read(self.pid, table.at, &mut results)? != results.len() {
+            return Err(Errno::FAULT);
+        }
+        for call in results[..(table.end - table.at) as usize].as_chunks::<CALL>().0 {
+            let result = i64::from_ne_bytes(*call.first_chunk().unwrap_or(&[0; 8]));
+            if (-4095..0).contains(&result) {
+                let errno = i32::try_from(-result).unwrap_or(libc::EIO);
+                return Err(Errno::from_raw_os_error(errno));
+            }
+        }
+        Ok(base)
+    }
+}
+
+/// Makes the calls from the address in rbx to that in rbp, each as [`Call`] lays it out, and traps.
+const LOOP: [u8; 64] = [
+    0x48, 0x8b, 0x03, // mov rax, [rbx]
+    0x48, 0x8b, 0x7b, 0x08, // mov rdi, [rbx + 8]
+    0x48, 0x8b, 0x73, 0x10, // mov rsi, [rbx + 16]
+    0x48, 0x8b, 0x53, 0x18, // mov rdx, [rbx + 24]
+    0x4c, 0x8b, 0x53, 0x20, // mov r10, [rbx + 32]
+    0x4c, 0x8b, 0x43, 0x28, // mov r8, [rbx + 40]
+    0x4c, 0x8b, 0x4b, 0x30, // mov r9, [rbx + 48]
+    0xf6, 0x43, 0x38, MOVED, // test byte [rbx + 56], MOVED
+    0x74, 0x03, // jz +3
+    0x4c, 0x01, 0xff, // add rdi, r15
+    0x0f, 0x05, // syscall
+    0x48, 0x89, 0x03, // mov [rbx], rax
+    0xf6, 0x43, 0x38, BASE, // test byte [rbx + 56], BASE
+    0x74, 0x03, // jz +3
+    0x49, 0x89, 0xc7, // mov r15, rax
+    0x48, 0x83, 0xc3, 0x40, // add rbx, 64
+    0x48, 0x39, 0xeb, // cmp rbx, rbp
+    0x75, 0xc5, // jne to the first
+    0xcc, // int3
+    0x90, 0x90, 0x90, 0x90,
+];
+
+/// The first argument is relative to the base.
+const MOVED: u8 = 1;
+/// The result is the base.
+const BASE: u8 = 2;
+/// Bytes of a call: its number or result, six arguments, and one of the above.
+const CALL: usize = 64;
+
+/// Calls that a new program makes before its first instruction.
+#[derive(Default)]
+struct Calls {
+    calls: Vec<[u64; 8]>,
+    /// What the process is to be called.
+    name: Option<[u8; 16]>,
+    /// Memory that is to be cleared afterwards, from the base on, and how much.
+    zeroes: Vec<(u64, usize)>,
+}
+
+/// Calls in memory, and the name behind them.
+struct Table {
+    at: u64,
+    end: u64,
+    bytes: Vec<u8>,
+}
+
+impl Calls {
+    fn add(&mut self, number: libc::c_long, arguments: [u64; 6], kind: u8) {
+        let [one, two, three, four, five, six] = arguments;
+        let number = number.cast_unsigned();
+        self.calls.push([number, one, two, three, four, five, six, u64::from(kind)]);
     }
 
-    fn map_one(
-        &mut self,
-        call: &Registers,
-        segment: &Segment,
-        moved: u64,
-        fd: u64,
-    ) -> Result<(), Errno> {
+    fn name(&mut self, comm: &[u8]) {
+        let mut name = [0; 16];
+        name.iter_mut().zip(comm).for_each(|(to, from)| *to = *from);
+        self.name = Some(name);
+        self.add(libc::SYS_prctl, [libc::PR_SET_NAME as u64, 0, 0, 0, 0, 0], 0);
+    }
+
+    /// Maps a program as execve(2) does.
+    fn map(&mut self, elf: &Elf, fd: u64) -> Result<(), Errno> {
+        let first = elf.start();
+        let end = elf.segments.iter().map(|it| it.address + it.in_memory).max();
+        let length = (end.ok_or(Errno::NOEXEC)? - first).next_multiple_of(PAGE);
+        let anonymous = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as u64;
+        let fixed = libc::MAP_FIXED_NOREPLACE as u64;
+        let (at, fixed) = if elf.movable { (0, 0) } else { (first, fixed) };
+        self.add(libc::SYS_mmap, [at, length, 0, anonymous | fixed, u64::MAX, 0], BASE);
+        for segment in &elf.segments {
+            self.map_one(segment, first, fd);
+        }
+        self.add(libc::SYS_close, [fd, 0, 0, 0, 0, 0], 0);
+        Ok(())
+    }
+
+    fn map_one(&mut self, segment: &Segment, first: u64, fd: u64) {
         let Segment { offset, address, in_file, in_memory, flags } = *segment;
-        let address = address.wrapping_add(moved);
+        let address = address - first;
         let start = address & !(PAGE - 1);
         let within = address - start;
         // PF_X, PF_W, PF_R are 1, 2, 4; PROT_READ, PROT_WRITE, PROT_EXEC are.
@@ -294,34 +388,34 @@ impl Tracee<'_> {
         let file_end = (within + in_file).next_multiple_of(PAGE);
         if in_file > 0 {
             let arguments = [start, within + in_file, protection, fixed, fd, offset - within];
-            self.inject(call, libc::SYS_mmap, arguments)?;
+            self.add(libc::SYS_mmap, arguments, MOVED);
         }
         let file_end = if in_file > 0 { start + file_end } else { start };
         let data_end = address + in_file;
         if in_memory > in_file && in_file > 0 && data_end < file_end {
-            let zeroes = vec![0; (file_end - data_end) as usize];
-            memory::write(self.pid, data_end, &zeroes)?;
+            self.zeroes.push((data_end, (file_end - data_end) as usize));
         }
         let end = (address + in_memory).next_multiple_of(PAGE);
         if end > file_end {
             let anonymous = fixed | libc::MAP_ANONYMOUS as u64;
             let arguments = [file_end, end - file_end, protection, anonymous, u64::MAX, 0];
-            self.inject(call, libc::SYS_mmap, arguments)?;
+            self.add(libc::SYS_mmap, arguments, MOVED);
         }
-        Ok(())
     }
-}
 
-/// Finds a system call instruction: the kernel's own page with functions for programs has one.
-fn call_instruction(pid: u32, stack: &Stack) -> Result<u64, Errno> {
-    let page = stack.get(libc::AT_SYSINFO_EHDR);
-    let mut bytes = vec![0; 2 * PAGE as usize];
-    let mut count = memory::read(pid, page, &mut bytes).unwrap_or(0);
-    if count == 0 {
-        count = memory::read(pid, page, &mut bytes[..PAGE as usize])?;
+    /// The calls in memory below a stack.
+    fn laid_out(&self, stack: u64) -> Table {
+        let size = (self.calls.len() * CALL) as u64;
+        let at = (stack - RED_ZONE - 16 - size) & !15;
+        let end = at + size;
+        let mut calls = self.calls.clone();
+        if let Some(naming) = calls.first_mut().filter(|_| self.name.is_some()) {
+            naming[2] = end;
+        }
+        let mut bytes: Vec<u8> = calls.iter().flatten().flat_map(|it| it.to_ne_bytes()).collect();
+        bytes.extend(self.name.unwrap_or_default());
+        Table { at, end, bytes }
     }
-    let at = bytes[..count].windows(2).position(|it| it == [0x0f, 0x05]).ok_or(Errno::NOEXEC)?;
-    Ok(page + at as u64)
 }
 
 /// The pairs of numbers that the kernel leaves to a program. See getauxval(3).

@@ -12,8 +12,6 @@ pub(crate) type Registers = libc::user_regs_struct;
 /// Why a traced thread stands still, or that it is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Before or after a system call.
-    Call,
     /// A new program has been loaded.
     Executed,
     /// It was asked to stop.
@@ -26,7 +24,7 @@ pub(crate) enum Stop {
 
 /// Begins to trace a thread; it goes on meanwhile. It dies with its tracer.
 pub(crate) fn seize(pid: u32) -> Result<(), Errno> {
-    let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_EXITKILL;
+    let options = libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_EXITKILL;
     request(libc::PTRACE_SEIZE, pid, 0, options as usize)
 }
 
@@ -35,9 +33,9 @@ pub(crate) fn interrupt(pid: u32) -> Result<(), Errno> {
     request(libc::PTRACE_INTERRUPT, pid, 0, 0)
 }
 
-/// Lets a stopped thread go on to its next system call or the end of the present one.
-pub(crate) fn go_to_call(pid: u32, signal: i32) -> Result<(), Errno> {
-    request(libc::PTRACE_SYSCALL, pid, 0, signal as usize)
+/// Lets a stopped thread go on.
+pub(crate) fn go_on(pid: u32) -> Result<(), Errno> {
+    request(libc::PTRACE_CONT, pid, 0, 0)
 }
 
 /// Lets a stopped thread go on for one instruction.
@@ -45,9 +43,18 @@ pub(crate) fn step(pid: u32) -> Result<(), Errno> {
     request(libc::PTRACE_SINGLESTEP, pid, 0, 0)
 }
 
-/// Lets a stopped thread go for good.
-pub(crate) fn detach(pid: u32) -> Result<(), Errno> {
-    request(libc::PTRACE_DETACH, pid, 0, 0)
+/// Lets a stopped thread go for good, with a signal or none.
+pub(crate) fn detach(pid: u32, signal: i32) -> Result<(), Errno> {
+    request(libc::PTRACE_DETACH, pid, 0, signal as usize)
+}
+
+/// Writes memory of a stopped thread, wherever it may be read.
+pub(crate) fn poke(pid: u32, address: u64, bytes: &[u8; 64]) -> Result<(), Errno> {
+    for (number, word) in bytes.as_chunks::<8>().0.iter().enumerate() {
+        let address = address as usize + number * 8;
+        request(libc::PTRACE_POKEDATA, pid, address, usize::from_ne_bytes(*word))?;
+    }
+    Ok(())
 }
 
 /// Reads the signals that a stopped thread blocks.
@@ -102,7 +109,6 @@ fn stop_of(status: i32) -> Stop {
     match (status >> 8, status >> 16) {
         (_, libc::PTRACE_EVENT_EXEC) => Stop::Executed,
         (_, libc::PTRACE_EVENT_STOP) => Stop::Asked,
-        (signal, 0) if signal == libc::SIGTRAP | 0x80 => Stop::Call,
         (signal, _) => Stop::Signal(signal & 0xff),
     }
 }
