@@ -1,4 +1,4 @@
-import fcntl, mmap, multiprocessing, os, pty, socket, sqlite3, subprocess, tempfile, threading
+import fcntl, mmap, multiprocessing, os, pty, socket, sqlite3, struct, subprocess, tempfile, threading
 
 
 def work(number):
@@ -24,6 +24,24 @@ client.connect("/tmp/s")
 accepted, _ = server.accept()
 accepted.send(b"hi")
 assert client.recv(2) == b"hi"
+os.chmod("/tmp/s", 0o777)
+child = os.fork()
+if child == 0:
+    os.setgid(1001)
+    os.setuid(1000)
+    other = socket.socket(socket.AF_UNIX)
+    other.connect("/tmp/s")
+    other.recv(1)
+    own = socket.socket(socket.AF_UNIX)
+    own.bind("/tmp/own")
+    os.chmod("/tmp/own", 0o640)
+    assert os.stat("/tmp/own")[4:6] == (1000, 1001)
+    os._exit(0)
+accepted, _ = server.accept()
+peer = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+assert struct.unpack("3i", peer) == (child, 1000, 1001), struct.unpack("3i", peer)
+accepted.send(b"x")
+assert os.waitpid(child, 0) == (child, 0)
 datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 datagrams.bind("/tmp/d")
 sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -51,6 +51,8 @@ const MACHINE: u16 = 243;
 /// Bytes of a page of memory.
 pub(super) const PAGE: u64 = 4096;
 const HEADER: usize = 56;
+/// Bytes of program headers, as many as the kernel takes.
+const MAX_HEADERS: usize = 65536;
 const LOAD: u32 = 1;
 const INTERPRETER: u32 = 3;
 const OWN_HEADERS: u32 = 6;
@@ -66,6 +68,9 @@ impl Elf {
             return Err(Errno::NOEXEC);
         }
         let (at, count) = (long(&head, 32), usize::from(half(&head, 56)));
+        if count * HEADER > MAX_HEADERS {
+            return Err(Errno::NOEXEC);
+        }
         let mut headers = vec![0; count * HEADER];
         file.read_exact_at(&mut headers, at).map_err(|_| Errno::NOEXEC)?;
         let mut elf = Self {
