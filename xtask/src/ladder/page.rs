@@ -91,8 +91,8 @@ pub(super) fn write_speed(table: &str) -> Result<(), String> {
 
 const SPEED_HEAD: &str = "\
 Written by `cargo xtask ladder --speed`: a release build on a machine that did nothing else. The same programs
-over the same tree, each time beside the host, where they ran by chroot just before: `here : host`, each the
-better of two, and how many times as long it took. `make-lua` is `make -j2` of Lua 5.4 as Debian has it, `npm-ci` is
+over the same tree, taking turns with the host, where they ran by chroot: `here : host`, each the best of two
+turns with two runs, and how many times as long it took. `make-lua` is `make -j2` of Lua 5.4 as Debian has it, `npm-ci` is
 offline and makes some 270 packages. The next two are the worst that a sandbox meets: `make-small` compiles 200
 C files of four lines with `make -j2`, which is 1500 looks at paths for 20 ms of work each, and `find` looks at
 all of /usr. The last column is what each RUN costs that does nothing.

@@ -1,8 +1,9 @@
 //! What a sandbox costs: `cargo xtask ladder --speed --strake FILE`, with a release build.
 //!
-//! The same programs over the same tree, in each backend and under Debian's proot, each time beside the
-//! host, where they run by chroot just before: machines get slower when they have worked for a while. Each
-//! program runs twice, and the better counts. Times are taken inside, so that they are the programs' own.
+//! The same programs over the same tree, in each backend and under Debian's proot, taking turns with the
+//! host, where they run by chroot: machines get slower when they have worked for a while. In each of two
+//! turns each program runs twice, and the best counts. Times are taken inside, so that they are the programs'
+//! own.
 //! All is on one ext4 with a journal, made for it: without one, new files take the longer the more were
 //! removed lately.
 
@@ -64,14 +65,27 @@ const PROGRAMS: [&str; 4] = ["make-lua", "npm-ci", "make-small", "find"];
 /// What was measured so far.
 struct Row {
     name: String,
-    /// Of each program, and of the same on the host just before.
+    /// Of each program, and of the same on the host in between.
     times: Times,
     host: Times,
     /// Milliseconds of a RUN that does nothing.
     each: Option<u64>,
 }
 
+/// How often a backend is measured, each time after the host.
+const TURNS: usize = 2;
+
 impl Row {
+    /// Keeps the better times.
+    fn add(&mut self, host: Times, times: Times) {
+        for (kept, new) in [(&mut self.host, host), (&mut self.times, times)] {
+            for (name, taken) in new {
+                let best = kept.entry(name).or_insert(taken);
+                *best = taken.min(*best);
+            }
+        }
+    }
+
     fn new(name: &str) -> Row {
         Row { name: name.to_owned(), times: Times::new(), host: Times::new(), each: None }
     }
@@ -122,14 +136,23 @@ pub(super) fn run(strake: &Path, kept: Option<&Path>) -> Result<(), String> {
         ("emulated", Place::User(USER), "emulated"),
     ];
     let host = || all(&on_host(&tree, "")?);
-    let mut rows = vec![Row { host: host()?, ..Row::new("host, overlayfs alone") }];
-    rows[0].times = all(&on_overlay(&tree)?)?;
+    let mut alone = Row::new("host, overlayfs alone");
+    for turn in 0..TURNS {
+        alone.add(host()?, all(&on_overlay(&tree, turn)?)?);
+    }
+    let mut rows = vec![alone];
     for (name, place, backend) in backends {
-        let host = host()?;
         let store = disk.folder.join(format!("store-{}", name.replace([' ', ','], "")));
-        let (times, each) = in_strake(&lab, &layout, &store, (place, backend))
-            .map_err(|error| format!("{name}: {error}"))?;
-        rows.push(Row { times, host, each: Some(each), ..Row::new(name) });
+        let build = |runs: &str| {
+            build(&lab, &layout, &store, (place, backend), runs)
+                .map_err(|error| format!("{name}: {error}"))
+        };
+        let mut row = Row::new(name);
+        for _ in 0..TURNS {
+            row.add(host()?, all(&build(&format!("RUN <<'END'\n{MEASURE}\nEND\n"))?.0)?);
+        }
+        row.each = Some(of_each(build)?);
+        rows.push(row);
         ending::check()?;
     }
     // Debian's proot does not start every program.
@@ -210,9 +233,9 @@ fn on_host(tree: &Path, first: &str) -> Result<String, String> {
 }
 
 /// In an overlay of the tree, as Docker would have it: what this costs is nobody's sandbox.
-fn on_overlay(tree: &Path) -> Result<String, String> {
+fn on_overlay(tree: &Path, turn: usize) -> Result<String, String> {
     let folder = |name: &str| -> Result<PathBuf, String> {
-        let folder = tree.with_file_name(format!("overlay-{name}"));
+        let folder = tree.with_file_name(format!("overlay-{turn}-{name}"));
         fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         Ok(folder)
     };
@@ -234,23 +257,14 @@ fn under_proot(tree: &Path) -> Result<String, String> {
     output("proot", &[&words[..], &[&script]].concat())
 }
 
-/// Times of the programs, and of a RUN that does nothing.
-fn in_strake(
-    lab: &Lab,
-    layout: &Path,
-    store: &Path,
-    at: (Place, &str),
-) -> Result<(Times, u64), String> {
-    let build = |runs: &str| build(lab, layout, store, at, runs);
-    let told = build(&format!("RUN <<'END'\n{MEASURE}\nEND\n"))?.0;
-    let times = all(&told)?;
+/// The milliseconds of a RUN that does nothing.
+fn of_each(build: impl Fn(&str) -> Result<(String, u128), String>) -> Result<u64, String> {
     let none = |count: u32| -> Result<u128, String> {
         let runs: String = (0..count).map(|it| format!("RUN true {it}\n")).collect();
         Ok(build(&runs)?.1)
     };
     let (one, many) = (none(1)?, none(21)?);
-    let each = u64::try_from(many.saturating_sub(one) / 20).map_err(|error| error.to_string())?;
-    Ok((times, each))
+    u64::try_from(many.saturating_sub(one) / 20).map_err(|error| error.to_string())
 }
 
 /// What a build tells, and the milliseconds that it takes.
