@@ -27,6 +27,8 @@ mod state;
 mod supervisor;
 #[cfg(target_arch = "x86_64")]
 mod trace;
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "nothing is executed"))]
+mod tracers;
 mod watches;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -70,6 +72,7 @@ struct World {
     terminals: Mutex<BTreeSet<u32>>,
     /// Files by the empty ones that stand in for them, the oldest first.
     stand_ins: Mutex<VecDeque<StandIn>>,
+    tracers: Arc<tracers::Tracers>,
     /// Threads whose next execve is the kernel's.
     executing: Mutex<BTreeSet<u32>>,
     /// What the tracers have reaped.

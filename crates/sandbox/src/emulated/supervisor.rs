@@ -118,17 +118,12 @@ fn first_state(spec: &RunSpec, world: &World) -> Result<u64, Errno> {
     Ok(states.number(State { credentials, umask: 0o022, cwd, root: 0, program }))
 }
 
-fn supervise(
-    spec: &RunSpec,
-    root: &Path,
-    mounts: Mounts,
-    life: &OwnedFd,
-    descriptors: Rlimit,
-) -> Result<Report, Failure> {
+/// What there is before the program is.
+fn world(spec: &RunSpec, root: &Path, mounts: Mounts, life: &OwnedFd) -> Result<World, Failure> {
     let tree = openat(rustix::fs::CWD, root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .step(|| format!("open {}", root.display()))?;
     let states = States::new(tree).step(|| "open the root".to_owned())?;
-    let mut world = World {
+    Ok(World {
         // Replaced as soon as there is one.
         listener: fcntl_dupfd_cloexec(life, 3).step(|| "descriptor".to_owned())?,
         mounts,
@@ -138,6 +133,7 @@ fn supervise(
         specials: Mutex::default(),
         sockets: Mutex::default(),
         peers: Mutex::default(),
+        tracers: Arc::default(),
         watchers: Mutex::default(),
         terminals: Mutex::default(),
         stand_ins: Mutex::default(),
@@ -150,7 +146,17 @@ fn supervise(
         network: spec.network,
         hostname: spec.hostname.clone(),
         chrooted: is_chrooted(spec),
-    };
+    })
+}
+
+fn supervise(
+    spec: &RunSpec,
+    root: &Path,
+    mounts: Mounts,
+    life: &OwnedFd,
+    descriptors: Rlimit,
+) -> Result<Report, Failure> {
+    let mut world = world(spec, root, mounts, life)?;
     know_specials(spec, &world);
     let first = match first_state(spec, &world) {
         Ok(first) => first,
@@ -316,8 +322,8 @@ fn one(world: &Arc<World>, notification: &Notification) {
                     }
                     Err(errno) => notify::answer(listener, id, Err(errno)),
                 }
-            });
-            Ok(())
+            })
+            .or_else(|errno| notify::answer(listener, id, Err(errno)))
         }
         Ok(Reply::Watcher { file, close_on_exec }) => {
             world.keep_watcher(call.pid, file, |file| {
@@ -327,19 +333,20 @@ fn one(world: &Arc<World>, notification: &Notification) {
         .or_else(|errno| notify::answer(listener, id, Err(errno))),
         Ok(Reply::Waiting(act)) => {
             let world = Arc::clone(world);
-            beside(move || notify::answer(world.listener.as_fd(), id, act()));
-            Ok(())
+            beside(move || notify::answer(world.listener.as_fd(), id, act()))
+                .or_else(|errno| notify::answer(listener, id, Err(errno)))
         }
         Err(errno) => notify::answer(listener, id, Err(errno)),
     };
 }
 
-/// Does what may take a while in a thread of its own.
-fn beside(act: impl FnOnce() -> Result<(), Errno> + Send + 'static) {
-    std::thread::spawn(move || {
+/// Does what may take a while in a thread of its own; an error where no more threads are to be had.
+fn beside(act: impl FnOnce() -> Result<(), Errno> + Send + 'static) -> Result<(), Errno> {
+    let started = std::thread::Builder::new().spawn(move || {
         // A caller that went away meanwhile needs no answer.
         let _gone = act();
     });
+    started.map(drop).map_err(|_| Errno::AGAIN)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -351,14 +358,16 @@ fn execute(world: &Arc<World>, id: u64, call: &Call) {
     }
     match Caller::new(world, call.pid).and_then(|caller| exec::plan(&caller, call)) {
         Ok(plan) => {
-            let (world, pid) = (Arc::clone(world), call.pid);
-            beside(move || {
-                super::trace::execute(&world, id, pid, plan);
-                if !world.started.swap(true, Ordering::SeqCst) {
+            let (tracing, pid) = (Arc::clone(world), call.pid);
+            let started = world.tracers.start(move || {
+                super::trace::execute(&tracing, id, pid, plan);
+                if !tracing.started.swap(true, Ordering::SeqCst) {
                     silence();
                 }
-                Ok(())
             });
+            if let Err(errno) = started {
+                let _gone = notify::answer(listener, id, Err(errno));
+            }
         }
         Err(errno) => {
             let _gone = notify::answer(listener, id, Err(errno));

@@ -38,14 +38,14 @@ pub(super) fn execute(world: &Arc<World>, id: u64, pid: u32, plan: Plan) {
         },
         None => None,
     };
-    let seized = trace::seize(pid).and_then(|()| trace::interrupt(pid));
-    if let Err(errno) = seized {
+    if let Err(errno) = trace::seize(pid) {
         let _gone = notify::answer(listener, id, Err(errno));
         return;
     }
+    let interrupted = trace::interrupt(pid);
     let _gone = notify::answer(listener, id, Err(Errno::INTR));
     let mut tracee = Tracee { world, pid, held: 0, given };
-    if tracee.run(&plan).is_err() {
+    if interrupted.and_then(|()| tracee.run(&plan)).is_err() {
         tracee.end();
     }
 }
