@@ -3,8 +3,7 @@
 //! The same programs over the same tree, in each backend and under Debian's proot, taking turns with the
 //! host, where they run by chroot: machines get slower when they have worked for a while. In each of two
 //! turns each program runs twice, and the best counts. Times are taken inside, so that they are the programs'
-//! own.
-//! All is on one ext4 with a journal, made for it: without one, new files take the longer the more were
+//! own. All is on one ext4 with a journal, made for it: without one, new files take the longer the more were
 //! removed lately.
 
 use super::{
@@ -79,10 +78,7 @@ impl Row {
     /// Keeps the better times.
     fn add(&mut self, host: Times, times: Times) {
         for (kept, new) in [(&mut self.host, host), (&mut self.times, times)] {
-            for (name, taken) in new {
-                let best = kept.entry(name).or_insert(taken);
-                *best = taken.min(*best);
-            }
+            new.into_iter().for_each(|(name, taken)| better(kept, name, taken));
         }
     }
 
@@ -203,6 +199,12 @@ fn base(layout: &Path) -> String {
     format!("speed=oci-layout://{}:latest", layout.display())
 }
 
+/// Keeps the better time of a program.
+fn better(times: &mut Times, name: String, taken: u64) {
+    let best = times.entry(name).or_insert(taken);
+    *best = taken.min(*best);
+}
+
 /// The better time of each program that succeeded.
 fn times(told: &str) -> Times {
     let mut times = Times::new();
@@ -210,8 +212,7 @@ fn times(told: &str) -> Times {
         let Some(rest) = line.split("TIME ").nth(1) else { continue };
         let mut words = rest.split_whitespace();
         if let (Some(name), Some(Ok(taken))) = (words.next(), words.next().map(str::parse)) {
-            let best = times.entry(name.to_owned()).or_insert(taken);
-            *best = taken.min(*best);
+            better(&mut times, name.to_owned(), taken);
         }
     }
     times

@@ -106,6 +106,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Adds to what is kept, of which the oldest goes when there is as much as there may be.
+fn keep<T>(kept: &mut VecDeque<T>, new: T, most: usize) {
+    if kept.len() == most {
+        kept.pop_front();
+    }
+    kept.push_back(new);
+}
+
 impl World {
     fn state(&self, pid: u32) -> Arc<State> {
         let number = carried(pid);
@@ -162,10 +170,8 @@ impl World {
         let target = found.file.ok_or(Errno::BADF)?;
         let inode = (stat.st_dev, stat.st_ino);
         let mut stand_ins = lock(&self.stand_ins);
-        if stand_ins.len() == STAND_INS {
-            stand_ins.pop_front();
-        }
-        stand_ins.push_back(StandIn { inode, _file: file, target, mount: found.mount });
+        let stand_in = StandIn { inode, _file: file, target, mount: found.mount };
+        keep(&mut stand_ins, stand_in, STAND_INS);
         Ok(())
     }
 
@@ -180,11 +186,7 @@ impl World {
     }
 
     fn keep_socket(&self, inode: u64, socket: OwnedFd, most: usize) {
-        let mut sockets = lock(&self.sockets);
-        if sockets.len() == most {
-            sockets.pop_front();
-        }
-        sockets.push_back((inode, socket));
+        keep(&mut lock(&self.sockets), (inode, socket), most);
     }
 
     fn kept_socket(&self, inode: u64) -> Option<OwnedFd> {

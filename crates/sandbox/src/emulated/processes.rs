@@ -8,10 +8,10 @@ use super::calls::{Answered, Caller, DONE, Reply};
 use super::found::Found;
 use super::mounts::Source;
 use super::paths::path_of;
-use super::procfs::{all_inside, group_of, is_inside};
+use super::procfs::{all_inside, is_inside};
 use crate::identity::{CARRIER, Call};
 use crate::sys::memory;
-use crate::sys::process::send_signal;
+use crate::sys::process::{group_of, send_signal};
 
 pub(super) fn chdir(caller: &Caller<'_>, found: Result<Found, Errno>) -> Answered {
     let found = found?;

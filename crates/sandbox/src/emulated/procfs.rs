@@ -16,6 +16,7 @@ use super::mounts::Source;
 use super::paths::{Next, View, path_of};
 use crate::init::fsys::look_up;
 use crate::sys::memory;
+use crate::sys::process::group_of;
 
 /// Paths that say too much about the host; Docker hides them.
 const HIDDEN: &[&[u8]] = &[
@@ -222,13 +223,6 @@ fn descriptor(
         _ => Arc::clone(world.mounts.of_host(host.as_bytes())),
     };
     Ok(Next::End(Box::new(Found::new(file, mount)?)))
-}
-
-/// The process that a thread belongs to.
-pub(super) fn group_of(pid: u32) -> Result<u32, Errno> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(|_| Errno::SRCH)?;
-    let group = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
-    group.ok_or(Errno::SRCH)
 }
 
 /// Whether a process is one of the run's: it descends from this one, which adopts orphans.

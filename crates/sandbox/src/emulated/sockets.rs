@@ -14,11 +14,11 @@ use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketT
 use super::calls::{Answered, CWD, Caller, DONE, Reply};
 use super::names::Place;
 use super::paths::descriptor;
-use super::procfs::group_of;
-use super::{World, lock};
+use super::{World, keep, lock};
 use crate::identity::Call;
 use crate::identity::sockets::{asks_for_peer, write_peer};
 use crate::spec::Network;
+use crate::sys::process::group_of;
 use crate::sys::{diag, memory};
 
 /// How many unconnected sockets are kept.
@@ -85,11 +85,7 @@ impl Peer {
 impl World {
     /// Remembers who connects a socket, by its inode.
     fn note_connecting(&self, inode: u64, peer: Peer) {
-        let mut peers = lock(&self.peers);
-        if peers.len() == CONNECTED {
-            peers.pop_front();
-        }
-        peers.push_back((inode, peer));
+        keep(&mut lock(&self.peers), (inode, peer), CONNECTED);
     }
 
     fn connected(&self, inode: u64) -> Option<Peer> {

@@ -11,8 +11,9 @@ use rustix::io::Errno;
 
 use super::calls::{Answered, CWD, Caller, Reply};
 use super::paths::descriptor;
-use super::procfs::{group_of, parent_of};
-use super::{World, lock};
+use super::procfs::parent_of;
+use super::{World, keep, lock};
+use crate::sys::process::group_of;
 
 /// How many instances are kept; Linux gives a user 128.
 const KEPT: usize = 64;
@@ -62,10 +63,7 @@ impl World {
         watchers.retain(|it| {
             (it.process, it.number) != (process, number) && parent_of(it.process).is_some()
         });
-        if watchers.len() == KEPT {
-            watchers.pop_front();
-        }
-        watchers.push_back(Watcher { process, number, file });
+        keep(&mut watchers, Watcher { process, number, file }, KEPT);
         Ok(())
     }
 

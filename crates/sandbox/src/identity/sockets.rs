@@ -10,6 +10,7 @@ use super::create::{folder, with_umask_of};
 use super::place::descriptor;
 use super::{Answer, Call, Engine, Holder};
 use crate::sys::memory;
+use crate::sys::process::group_of;
 
 const CWD: u64 = libc::AT_FDCWD as u64;
 /// Bytes of a family, and of the longest address that has a path.
@@ -95,9 +96,7 @@ pub(crate) fn write_peer(call: &Call, pid: u32, (uid, gid): (u32, u32)) -> Resul
 
 /// A socket of a caller, as a descriptor of this process.
 fn opened(pid: u32, number: u64) -> Result<OwnedFd, Errno> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(|_| Errno::SRCH)?;
-    let process = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
-    let process = process.and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+    let process = Pid::from_raw(group_of(pid)?.cast_signed()).ok_or(Errno::SRCH)?;
     let process = pidfd_open(process, PidfdFlags::empty())?;
     pidfd_getfd(process, descriptor(number), PidfdGetfdFlags::empty())
 }

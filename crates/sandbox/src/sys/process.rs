@@ -197,3 +197,10 @@ pub(crate) fn close_from(first: u32) {
     // SAFETY: called just before exec or at the start of init, where nothing else owns them.
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
 }
+
+/// The process that a thread belongs to.
+pub(crate) fn group_of(pid: u32) -> Result<u32, Errno> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(|_| Errno::SRCH)?;
+    let group = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
+    group.ok_or(Errno::SRCH)
+}
